@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use clinical::fhir::Bundle;
 use clinical::fhir::references::held;
 use clinical::hl7::{Accepted, Hl7Error, Identity, Message, Sent, acknowledgement, bundle, text};
-use futures::lock::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -28,9 +27,9 @@ use tokio::time::timeout;
 use crate::api::AppState;
 use crate::places::Places;
 use crate::store::audit::chain::request_digest;
-use crate::store::fhir::{BundleError, Wait, take_in};
+use crate::store::fhir::{BundleError, Wait, hold, take_in_within};
 use crate::store::known::FORMER;
-use crate::store::{AuditRow, Store, StoreError};
+use crate::store::{AuditRow, Held, Intake, KnownStore, StoreError};
 use frames::Block;
 use order::Order;
 use recommend::clock;
@@ -41,9 +40,6 @@ pub use send::deliver;
 const CONNECTIONS: usize = 64;
 /// Most bytes of a message.
 const MOST: usize = 1 << 20;
-
-/// Who gave a number is looked up and remembered: of two messages at the same moment the second sees what the first was.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Takes messages until `stopped` says so.
 pub async fn serve(state: AppState, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
@@ -205,8 +201,11 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     if state.audit.check().is_err() {
         return later();
     }
-    let store = people.store.as_ref();
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let Ok(intake) = people.store.begin_intake().await else { return later() };
+    let store = intake.as_ref();
+    if hold_numbers(store, message).await.is_err() {
+        return later();
+    }
     match somebody_elses(store, message).await {
         Ok(false) => {}
         Ok(true) => {
@@ -220,21 +219,24 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     let unread = || (refused(Accepted::Error, "MSH", 207, "it could not be read"), Vec::new());
     let Ok(mut said) = bundle(message, Some(&user_id)) else { return unread() };
     let now = clock::now();
+    let Ok(whole) = Bundle::read(&said.to_string()) else { return unread() };
+    if hold(store, &whole, now).await.is_err() {
+        return later();
+    }
     let (remember, told) = match order::compare(store, &Sent::of(message, now), &user_id, &mut said).await {
         Ok(Order::New { remember, told }) => (remember, told),
         Ok(Order::Again) => return (Ok(Vec::new()), vec![user_id]),
         Err(_) => return later(),
     };
     let Ok(read) = Bundle::read(&said.to_string()) else { return unread() };
-    match take_in(store, &read, now, Wait::No).await {
-        Ok(Some((settled, _))) => {
+    match take_in_within(store, &read, now, Wait::No).await {
+        Ok(Some(settled)) => {
             let users: Vec<String> = settled.people.iter().map(|person| person.user_id.clone()).collect();
-            people.written(&users, &[]).await;
-            // What is not written down is taken again where the message comes again.
-            match store.put_known(&remember).await {
-                Ok(()) => (Ok(told), users),
-                Err(_) => later(),
+            if store.put_known(&remember).await.is_err() || intake.commit().await.is_err() {
+                return later();
             }
+            people.written(&users, &[]).await;
+            (Ok(told), users)
         }
         Ok(None) => (refused(Accepted::Error, "MSH", 207, "it could not be taken in"), Vec::new()),
         Err(BundleError::Refused(errors)) => {
@@ -251,9 +253,16 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
     }
 }
 
+/// Holds the person's numbers, and who gave them: of two messages at the same moment the second sees what the first was.
+async fn hold_numbers(intake: &dyn Intake, message: &Message) -> Result<(), StoreError> {
+    // What has no sound identifier was refused before.
+    let Ok(identity) = Identity::of(message) else { return Ok(()) };
+    intake.hold(Held::Identifiers, &identity.all_names()).await
+}
+
 /// Under which id the person of a message is kept: whoever came with the same identifier, such as by FHIR, has an id already, or
 /// else with another of the person's own. Where several have the identifier it is the number.
-async fn person_of(store: &dyn Store, message: &Message) -> Result<String, StoreError> {
+async fn person_of(store: &dyn KnownStore, message: &Message) -> Result<String, StoreError> {
     // What has no sound identifier was refused before.
     let Ok(identity) = Identity::of(message) else { return Ok(String::new()) };
     // What is an id of FHIR.
@@ -279,7 +288,7 @@ async fn person_of(store: &dyn Store, message: &Message) -> Result<String, Store
 }
 
 /// Whether a person's number came from another assigning authority before, and never from one that this message names.
-async fn somebody_elses(store: &dyn Store, message: &Message) -> Result<bool, StoreError> {
+async fn somebody_elses(store: &dyn KnownStore, message: &Message) -> Result<bool, StoreError> {
     // What has no sound identifier was refused before.
     let Some(remembered) = Identity::of(message).ok().and_then(|own| own.remembered()) else {
         return Ok(false);

@@ -11,7 +11,7 @@ use clinical::hl7::{Hl7Error, Sent};
 use recommend::Millis;
 use serde_json::Value;
 
-use crate::store::{Known, Store, StoreError};
+use crate::store::{Known, KnownStore, StoreError};
 
 /// Most messages of one sender about one person that are known again.
 const MESSAGES: usize = 64;
@@ -36,7 +36,7 @@ pub(super) enum Order {
 /// Puts a message about a person beside those that came before, and takes out of its transaction what a newer one of its sender
 /// said.
 pub(super) async fn compare(
-    store: &dyn Store,
+    store: &dyn KnownStore,
     sent: &Sent,
     user_id: &str,
     bundle: &mut Value,

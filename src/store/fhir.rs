@@ -1,5 +1,6 @@
 //! Taking a FHIR Bundle into a store: what it refers to is looked up, what it says is put beside what is
-//! stored, and all of it is written in one transaction.
+//! stored, and what follows is written, all in one transaction ([`Intake`]), so that of two Bundles about one person the
+//! second reads what the first has written, and neither loses the other's allergy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,16 +8,17 @@ use clinical::fhir::bundle::Bundle;
 use clinical::fhir::items::merge;
 use clinical::fhir::references::held;
 use clinical::fhir::settle::{Created, Outcome};
-use clinical::fhir::{BundleKind, FhirError, Found, PersonChange, Settled, Statement, Wanted, map_with};
-use futures::lock::Mutex;
+use clinical::fhir::{BundleKind, FhirError, Found, PersonChange, Settled, Statement, Wanted};
 use recommend::{FieldError, Item, Kind, Millis, Profile, Sex, SourceError, User};
 
 pub use self::taken_back::{TakenBack, take_back};
 use super::known::FORMER;
-use super::{ItemQuery, Loaded, Store, StoreError};
+use super::postgres::was_taken_back;
+use super::{Intake, ItemQuery, Loaded, RecordStore, Store, StoreError};
 
 pub mod asked;
 mod happened;
+mod holding;
 mod known;
 mod links;
 mod origin;
@@ -27,9 +29,8 @@ mod taken_back;
 /// Items read at once where one is looked for by an identifier.
 const PAGE: u32 = 1_000;
 
-/// Profiles are read, added to and written: of two Bundles about one person in this process the second
-/// waits, so that neither loses the other's allergy.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// How often a Bundle is tried that the database takes back for another write's sake.
+const TRIES: u32 = 5;
 
 /// Why nothing of a Bundle was taken in.
 #[derive(Debug, thiserror::Error)]
@@ -73,15 +74,47 @@ pub fn is_older(outcome: &Outcome) -> bool {
 
 /// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. One that misses what it is to wait for
 /// is left for later.
+///
+/// # Errors
+/// What is wrong with the Bundle, and a store that does not answer; nothing of it is taken then.
 pub async fn take_in(
     store: &dyn Store,
     bundle: &Bundle,
     now: Millis,
     wait: Wait,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
-    let _turn = ONE_AT_A_TIME.lock().await;
-    let medications = known::medications(store, bundle).await?;
-    let mapped = map_with(bundle, now, &medications);
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        match take_in_once(store, bundle, now, wait).await {
+            Err(BundleError::Store(error)) if left > 0 && was_taken_back(&error) => {}
+            done => return done,
+        }
+    }
+}
+
+async fn take_in_once(
+    store: &dyn Store,
+    bundle: &Bundle,
+    now: Millis,
+    wait: Wait,
+) -> Result<Option<(Settled, Loaded)>, BundleError> {
+    let intake = store.begin_intake().await?;
+    let Some(settled) = take_in_within(intake.as_ref(), bundle, now, wait).await? else { return Ok(None) };
+    Ok(Some((settled, intake.commit().await?)))
+}
+
+/// The same within a transaction, at whose end it is there.
+///
+/// # Errors
+/// As of [`take_in`]; the transaction is to be dropped then.
+pub async fn take_in_within(
+    store: &dyn Intake,
+    bundle: &Bundle,
+    now: Millis,
+    wait: Wait,
+) -> Result<Option<Settled>, BundleError> {
+    let (mapped, medications) = holding::map(store, bundle, now).await?;
     let found = look_up(store, &mapped.wanted()).await?;
     let mut settled = match mapped.settle(&found) {
         Err(errors) if wait != Wait::No && errors.iter().all(|error| error.code == "not-found") => {
@@ -132,7 +165,7 @@ pub async fn take_in(
     let ids: Vec<String> = settled.items.iter().map(|item| item.item_id.clone()).collect();
     let mut stored: HashMap<String, Item> = HashMap::new();
     for ids in ids.chunks(PAGE as usize) {
-        stored.extend(store.items(ids).await?.into_iter().map(|item| (item.item_id.clone(), item)));
+        stored.extend(store.stored_items(ids).await?.into_iter().map(|item| (item.item_id.clone(), item)));
     }
     for (entry, item_id) in older_items {
         // One that was removed here comes again all the same.
@@ -151,20 +184,27 @@ pub async fn take_in(
             return Err(BundleError::Unfit { what: item.item_id.clone(), entry: None, error });
         }
     }
-    let mut load = store.begin_load().await?;
-    load.users(&users).await?;
-    load.items(&settled.items).await?;
-    load.interactions(&settled.interactions).await?;
-    let loaded = load.commit(None).await?;
+    store.put(&users, &settled.items, &settled.interactions).await?;
     settled.taken_back = changes.take_back(store).await?;
     known::remember(store, &settled, remember).await?;
     store.put_known(&changes.known).await?;
-    Ok(Some((settled, loaded)))
+    Ok(Some(settled))
+}
+
+/// Holds all that a Bundle speaks of, for who reads what is known of its people before it is taken in.
+///
+/// # Errors
+/// A store that does not answer.
+pub async fn hold(store: &dyn Intake, bundle: &Bundle, now: Millis) -> Result<(), StoreError> {
+    if !store.is_alone() {
+        holding::map(store, bundle, now).await?;
+    }
+    Ok(())
 }
 
 /// Takes from people what resources said of them that belong to others now, as far as these resources go in.
 async fn take_away(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     settled: &mut Settled,
     moved: BTreeMap<String, Vec<Statement>>,
     users: &mut Vec<User>,
@@ -198,7 +238,11 @@ async fn take_away(
 /// Refuses the creation of somebody whose identifier one has here who is of another year of birth or sex: the number was
 /// given to two, or corrected, and what is said of the one must not be said of the other. Of a batch or a collection it is
 /// left out, with what is said of that person.
-async fn of_another(store: &dyn Store, bundle: &Bundle, settled: &mut Settled) -> Result<(), BundleError> {
+async fn of_another(
+    store: &dyn RecordStore,
+    bundle: &Bundle,
+    settled: &mut Settled,
+) -> Result<(), BundleError> {
     const DETAIL: &str = "is created by an identifier (ifNoneExist) that a person has who is stored with another year of birth \
                           or sex; name the person by the id, or give each an identifier of its own";
     let mut others = Vec::new();
@@ -247,7 +291,7 @@ fn unlike(person: &PersonChange, stored: &Profile) -> Option<FieldError> {
 ///
 /// # Errors
 /// A store that does not answer.
-pub async fn stored_profile(store: &dyn Store, user_id: &str) -> Result<Option<Profile>, StoreError> {
+pub async fn stored_profile(store: &dyn RecordStore, user_id: &str) -> Result<Option<Profile>, StoreError> {
     match store.get_user(user_id).await {
         Ok(user) => Ok(Some(user.profile)),
         Err(StoreError::NotFound { .. }) => Ok(None),
@@ -255,7 +299,7 @@ pub async fn stored_profile(store: &dyn Store, user_id: &str) -> Result<Option<P
     }
 }
 
-async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleError> {
+async fn look_up(store: &dyn RecordStore, wanted: &Wanted) -> Result<Found, BundleError> {
     let mut found = Found::default();
     for user_id in &wanted.people {
         if stored_profile(store, user_id).await?.is_some() {
@@ -264,7 +308,7 @@ async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleErro
     }
     let ids: Vec<String> = wanted.items.iter().cloned().collect();
     if !ids.is_empty() {
-        found.items = store.items(&ids).await?.into_iter().map(|item| item.item_id).collect();
+        found.items = store.stored_items(&ids).await?.into_iter().map(|item| item.item_id).collect();
     }
     let names: Vec<String> = wanted.people_by_identifier.iter().cloned().collect();
     let mut holders: HashMap<String, usize> = HashMap::new();
@@ -289,7 +333,7 @@ async fn look_up(store: &dyn Store, wanted: &Wanted) -> Result<Found, BundleErro
 
 /// The items that have these identifiers, by type and identifier.
 async fn identified(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     wanted: &BTreeSet<String>,
 ) -> Result<HashMap<String, String>, StoreError> {
     let mut found = HashMap::new();

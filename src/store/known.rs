@@ -72,7 +72,8 @@ pub trait KnownStore: Send + Sync {
     fn put_known<'a>(&'a self, known: &'a [Known]) -> Answer<'a, ()>;
 }
 
-/// Makes the adapter of one database: its type, its name for sqlx, and how it names an error.
+/// Makes the adapter of a store, or of an intake of it: its type, its database's name for sqlx, and how that names an error. It
+/// lends a `connection`.
 macro_rules! known_adapter {
     ($store:ty, $database:ty, $error:path) => {
         impl crate::store::known::KnownStore for $store {
@@ -89,7 +90,8 @@ macro_rules! known_adapter {
                         }
                         list.push_unseparated(")");
                         let rows = select.build_query_as::<crate::store::known::KnownRow>().persistent(false);
-                        let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                        let mut connection = self.connection().await?;
+                        let rows = rows.fetch_all(&mut *connection).await.map_err($error)?;
                         known.extend(rows.into_iter().map(Into::into));
                     }
                     Ok(known)
@@ -104,7 +106,8 @@ macro_rules! known_adapter {
                     );
                     let select = select.push_bind(user_id);
                     let rows = select.build_query_as::<crate::store::known::KnownRow>();
-                    let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                    let mut connection = self.connection().await?;
+                    let rows = rows.fetch_all(&mut *connection).await.map_err($error)?;
                     Ok(rows.into_iter().map(Into::into).collect())
                 })
             }
@@ -126,7 +129,8 @@ macro_rules! known_adapter {
                             ranges.push_bind_unseparated(end.as_str()).push_unseparated(")");
                         }
                         let rows = select.build_query_as::<crate::store::known::KnownRow>().persistent(false);
-                        let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                        let mut connection = self.connection().await?;
+                        let rows = rows.fetch_all(&mut *connection).await.map_err($error)?;
                         known.extend(rows.into_iter().map(Into::into));
                     }
                     Ok(known)
@@ -144,7 +148,8 @@ macro_rules! known_adapter {
                     );
                     let select = select.push_bind(user_id);
                     let rows = select.build_query_as::<crate::store::known::KnownRow>();
-                    let rows = rows.fetch_all(&self.pool).await.map_err($error)?;
+                    let mut connection = self.connection().await?;
+                    let rows = rows.fetch_all(&mut *connection).await.map_err($error)?;
                     Ok(rows.into_iter().map(Into::into).collect())
                 })
             }
@@ -168,7 +173,8 @@ macro_rules! known_adapter {
                              updated = excluded.updated, version = excluded.version",
                         );
                         let _turn = self.turn().await?;
-                        insert.build().persistent(false).execute(&self.pool).await.map_err($error)?;
+                        let mut connection = self.connection().await?;
+                        insert.build().persistent(false).execute(&mut *connection).await.map_err($error)?;
                     }
                     Ok(())
                 })

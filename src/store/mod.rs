@@ -17,6 +17,7 @@ mod address;
 pub mod audit;
 mod audit_writer;
 pub mod bulk;
+pub mod carried;
 pub mod cases;
 pub mod cds;
 pub mod demo;
@@ -25,6 +26,7 @@ pub mod error;
 pub mod fhir;
 pub mod hl7;
 pub mod import;
+pub mod intake;
 pub mod known;
 mod migrate;
 mod old;
@@ -45,11 +47,13 @@ pub use address::{file_of, shown};
 pub use audit::{AuditKey, AuditQuery, AuditRow, Head, Naming, NumberedRow, Traces};
 pub use audit_writer::{AuditWriter, NotWritten};
 pub use bulk::BulkStore;
+pub use carried::CarriedStore;
 pub use cases::{Case, CaseChanges, CaseStore, CaseVector, StoredCase};
 pub use cds::{CdsOffer, CdsStore};
 pub use dicom::DicomStore;
 pub use error::StoreError;
 pub use hl7::Hl7Store;
+pub use intake::{Held, Intake, RecordStore};
 pub use known::{Known, KnownStore};
 pub use sqlite::vacant::vacant;
 pub use tallies::{Tallied, TallyQuery, TallyStore};
@@ -157,14 +161,11 @@ pub struct PoolUsage {
 /// A database of users, items and interactions. Callers validate what they write by the rules
 /// of [`recommend`]; the store enforces what it cannot live without.
 pub trait Store:
-    Source + CaseStore + DicomStore + Hl7Store + BulkStore + CdsStore + KnownStore + TallyStore
+    Source + RecordStore + CaseStore + DicomStore + Hl7Store + BulkStore + CdsStore + CarriedStore + TallyStore
 {
     /// Adds these users, or replaces the profiles of those that exist. An id that comes twice
     /// counts once, the last one wins (so in the other batches below).
     fn put_users<'a>(&'a self, users: &'a [User]) -> Answer<'a, Written>;
-
-    /// The user, or [`StoreError::NotFound`].
-    fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User>;
 
     /// Erases the user and everything about it, or [`StoreError::NotFound`].
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()>;
@@ -194,9 +195,6 @@ pub trait Store:
     /// The item, or [`StoreError::NotFound`].
     fn get_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, Item>;
 
-    /// One page of items, hidden ones included.
-    fn list_items<'a>(&'a self, query: &'a ItemQuery) -> Answer<'a, Vec<Item>>;
-
     /// Deletes the item and its interactions, or [`StoreError::NotFound`].
     fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()>;
 
@@ -223,6 +221,9 @@ pub trait Store:
     /// Begins a bulk load: everything written through it appears at once with
     /// [`BulkLoad::commit`], or not at all if it is dropped before.
     fn begin_load(&self) -> Answer<'_, Box<dyn BulkLoad>>;
+
+    /// Begins to take records in: what is read, compared and written through it is one transaction.
+    fn begin_intake(&self) -> Answer<'_, Box<dyn Intake>>;
 
     /// How many rows there are. Counts them, so not for every request.
     fn counts(&self) -> Answer<'_, Counts>;
@@ -347,6 +348,13 @@ pub trait BulkLoad: Send {
     fn interactions<'a>(&'a mut self, interactions: &'a [Interaction]) -> Answer<'a, ()>;
 
     fn cases<'a>(&'a mut self, cases: &'a [StoredCase]) -> Answer<'a, ()>;
+
+    /// Rows of a table that is empty.
+    fn rows<'a>(
+        &'a mut self,
+        table: &'static carried::Table,
+        rows: &'a [Vec<carried::Cell>],
+    ) -> Answer<'a, ()>;
 
     /// Makes everything visible at once. With `create_missing`, users that the interactions
     /// name and that do not exist are created with an empty profile (of which everything is

@@ -63,6 +63,7 @@ mod refusals;
 mod replicas;
 mod repository;
 mod segment;
+mod side_by_side;
 mod stages;
 mod store;
 mod support;

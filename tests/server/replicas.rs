@@ -11,26 +11,26 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
 /// What two servers share: an SQLite file or a Postgres database.
-struct Shared {
+pub(crate) struct Shared {
     url: String,
     folder: tempfile::TempDir,
     _cluster: Option<cluster::TestDatabase>,
 }
 
 impl Shared {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { url: format!("sqlite://{}/shared.db", folder.path().display()), folder, _cluster: None }
     }
 
     /// Nothing where there is no Postgres.
-    async fn postgres() -> Option<Self> {
+    pub(crate) async fn postgres() -> Option<Self> {
         let database = cluster::database().await?;
         let folder = tempfile::tempdir().unwrap();
         Some(Self { url: database.url.clone(), folder, _cluster: Some(database) })
     }
 
-    fn server(&self, arguments: &[&str]) -> Server {
+    pub(crate) fn server(&self, arguments: &[&str]) -> Server {
         Server::start_over(&self.url, &self.folder.path().join("models"), arguments)
     }
 

@@ -13,7 +13,7 @@ use recommend::Profile;
 use super::origin::Origin;
 use super::{difference, known, stored_profile};
 use crate::store::known::FORMER;
-use crate::store::{Known, Store, StoreError};
+use crate::store::{Known, RecordStore, StoreError};
 
 /// Most people with an identifier of one person who are looked at.
 const OTHERS: usize = 8;
@@ -25,7 +25,7 @@ const OTHERS: usize = 8;
 /// # Errors
 /// A store that does not answer.
 pub async fn of_person(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     user_id: &str,
     server: Option<&String>,
     said: Option<&PersonChange>,
@@ -60,7 +60,7 @@ pub async fn of_person(
 /// # Errors
 /// A store that does not answer.
 pub async fn again(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     user_id: &str,
     stored: Option<&Profile>,
     said: Option<&PersonChange>,
@@ -99,7 +99,7 @@ pub async fn again(
 /// # Errors
 /// A store that does not answer.
 pub async fn medications(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     sent: Option<&Bundle>,
 ) -> Result<HashMap<String, Medication>, StoreError> {
     match sent {

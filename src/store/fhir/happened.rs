@@ -12,7 +12,7 @@ use recommend::Millis;
 
 use super::known::{note, number, older};
 use crate::store::known::DELETED;
-use crate::store::{InteractionFilter, Known, Store, StoreError};
+use crate::store::{Intake, InteractionFilter, Known, RecordStore, StoreError};
 
 /// An interaction as a resource made it: item, event and time.
 type Made = (String, String, Millis);
@@ -35,7 +35,7 @@ fn before(known: &Known) -> BTreeSet<Made> {
 
 /// Puts what resources make beside what they made before. Of those that are older than what came before nothing is taken.
 pub(super) async fn compare(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     bundle: &Bundle,
     settled: &mut Settled,
 ) -> Result<Changes, StoreError> {
@@ -111,10 +111,10 @@ pub(super) async fn compare(
 
 impl Changes {
     /// Takes back what is not made any more; the people of whom something was.
-    pub(super) async fn take_back(&self, store: &dyn Store) -> Result<BTreeSet<String>, StoreError> {
+    pub(super) async fn take_back(&self, intake: &dyn Intake) -> Result<BTreeSet<String>, StoreError> {
         let mut changed = BTreeSet::new();
         for (user_id, gone) in &self.gone {
-            let others = store.known_of(user_id).await?.into_iter();
+            let others = intake.known_of(user_id).await?.into_iter();
             let others = others.filter(|known| !self.names.contains(&known.name));
             let others: BTreeSet<Made> = others.flat_map(|known| before(&known)).collect();
             for (item_id, event, time) in gone.difference(&others) {
@@ -123,7 +123,7 @@ impl Changes {
                     event: Some(event.clone()),
                     time: Some(*time),
                 };
-                match store.delete_interactions(user_id, &filter).await {
+                match intake.delete_interactions(user_id, &filter).await {
                     Ok(0) | Err(StoreError::NotFound { .. }) => {}
                     Ok(_) => drop(changed.insert(user_id.clone())),
                     Err(error) => return Err(error),
@@ -145,7 +145,7 @@ pub(super) struct Undone {
 
 /// Takes back what deleted resources made; `known_names` are those under which they are known.
 pub(super) async fn undo(
-    store: &dyn Store,
+    intake: &dyn Intake,
     deleted: &BTreeSet<String>,
     known_names: impl Fn(&BTreeSet<String>) -> BTreeSet<String>,
 ) -> Result<Undone, StoreError> {
@@ -153,7 +153,7 @@ pub(super) async fn undo(
     let mut changes = Changes { names: names.clone(), ..Changes::default() };
     let mut undone = Undone::default();
     let mut unknown = deleted.clone();
-    for known in store.known(&names.into_iter().collect::<Vec<_>>()).await? {
+    for known in intake.known(&names.into_iter().collect::<Vec<_>>()).await? {
         unknown.remove(without_server(&known.name));
         let made = known.said.as_deref().is_some_and(|said| said != DELETED);
         if let Some(user_id) = known.user_id.as_ref().filter(|_| made) {
@@ -165,7 +165,7 @@ pub(super) async fn undo(
         let kind = name.split('/').next().unwrap_or_default();
         *undone.unknown.entry(kind.to_owned()).or_default() += 1;
     }
-    undone.changed = changes.take_back(store).await?;
-    store.put_known(&changes.known).await?;
+    undone.changed = changes.take_back(intake).await?;
+    intake.put_known(&changes.known).await?;
     Ok(undone)
 }

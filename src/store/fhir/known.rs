@@ -14,7 +14,7 @@ use clinical::fhir::{Settled, medications_elsewhere};
 use super::origin::Origin;
 use super::patients::{Holders, of_others};
 use super::{BundleError, links, patients, places};
-use crate::store::{Known, Store, StoreError};
+use crate::store::{Known, RecordStore, StoreError};
 
 /// What is said of a resource that says nothing any more and of which nothing was known.
 const NOT_KNOWN: &str = "nothing is known here that it said";
@@ -26,12 +26,8 @@ const OTHER_WAY: &str =
 const OF_WHOM: &str = "denies, of a person whose records came from two sources without an identifier in common: that counts for \
                        nobody, since it may be of another";
 
-/// The Medications that a Bundle refers to and does not hold, and those of which it holds none but older versions, by the
-/// names under which they are known: what its orders are is what the newest says.
-pub(super) async fn medications(
-    store: &dyn Store,
-    bundle: &Bundle,
-) -> Result<HashMap<String, Medication>, StoreError> {
+/// The Medications that a Bundle holds, by the names under which they are known, with their versions.
+fn medications_here(bundle: &Bundle) -> HashMap<String, Vec<Version>> {
     let mut here: HashMap<String, Vec<Version>> = HashMap::new();
     for entry in bundle.entries.iter().filter(|entry| entry.kind == "Medication") {
         // An id with a NUL is refused, and no database is to be asked for one.
@@ -40,8 +36,23 @@ pub(super) async fn medications(
             here.entry(name).or_default().push(entry.version);
         }
     }
-    let names = medications_elsewhere(bundle).into_iter().chain(here.keys().cloned());
-    let known = store.known(&names.collect::<Vec<_>>()).await?.into_iter();
+    here
+}
+
+/// The names of the Medications that a Bundle holds or refers to.
+pub(super) fn medication_names(bundle: &Bundle) -> BTreeSet<String> {
+    medications_here(bundle).into_keys().chain(medications_elsewhere(bundle)).collect()
+}
+
+/// The Medications that a Bundle refers to and does not hold, and those of which it holds none but older versions, by the
+/// names under which they are known: what its orders are is what the newest says.
+pub(super) async fn medications(
+    store: &dyn RecordStore,
+    bundle: &Bundle,
+) -> Result<HashMap<String, Medication>, StoreError> {
+    let here = medications_here(bundle);
+    let names: Vec<String> = medication_names(bundle).into_iter().collect();
+    let known = store.known(&names).await?.into_iter();
     let newest = known.filter(|known| {
         here.get(&known.name).is_none_or(|versions| versions.iter().all(|version| older(*version, known)))
     });
@@ -85,7 +96,7 @@ impl Before {
 /// # Errors
 /// A transaction that speaks of one person under the id of another, and a store that does not answer.
 pub(super) async fn compare(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     bundle: &Bundle,
     settled: &mut Settled,
     stored: &HashMap<String, Medication>,
@@ -194,7 +205,7 @@ pub(super) async fn compare(
 }
 
 /// Reads what is known of all that a Bundle speaks of.
-async fn look_up(store: &dyn Store, bundle: &Bundle, settled: &Settled) -> Result<Before, StoreError> {
+async fn look_up(store: &dyn RecordStore, bundle: &Bundle, settled: &Settled) -> Result<Before, StoreError> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     let mut plain: BTreeSet<String> = BTreeSet::new();
     for person in &settled.people {
@@ -269,7 +280,7 @@ fn of_deleted(settled: &mut Settled, known: &HashMap<String, Known>) {
 
 /// Writes down what is to be remembered of those who went in.
 pub(super) async fn remember(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     settled: &Settled,
     known: BTreeMap<String, Known>,
 ) -> Result<(), StoreError> {

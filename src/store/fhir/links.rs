@@ -13,7 +13,7 @@ use clinical::fhir::{Settled, ordered};
 use serde::{Deserialize, Serialize};
 
 use super::stored_profile;
-use crate::store::{Known, Store, StoreError};
+use crate::store::{Known, RecordStore, StoreError};
 
 /// Of which Medication an order is that is taken.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ fn of_order(order: &str) -> String {
 
 /// Of which Medications the orders of a Bundle are. Of one that is of none any more, or is not taken, that is said as well.
 pub(super) async fn links(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     settled: &Settled,
 ) -> Result<BTreeMap<String, Known>, StoreError> {
     let linked: HashMap<usize, _> = settled.links.iter().map(|link| (link.entry, link)).collect();
@@ -65,7 +65,7 @@ pub(super) async fn links(
 
 /// Has the orders that came before say what these Medications, by name the entry, are now.
 pub(super) async fn restate(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     bundle: &Bundle,
     settled: &mut Settled,
     changed: &BTreeMap<String, usize>,

@@ -13,7 +13,7 @@ use super::known::{note, number};
 use super::origin::Origin;
 use super::{BundleError, difference, stored_profile};
 use crate::store::known::FORMER;
-use crate::store::{Known, Store, StoreError};
+use crate::store::{Known, RecordStore, StoreError};
 
 /// Who has, or had, the identifiers that a Bundle gives people.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Holders {
 
 impl Holders {
     /// Reads them.
-    pub(super) async fn of(store: &dyn Store, settled: &Settled) -> Result<Holders, StoreError> {
+    pub(super) async fn of(store: &dyn RecordStore, settled: &Settled) -> Result<Holders, StoreError> {
         let names: BTreeSet<&String> = settled.people.iter().flat_map(|person| &person.identifiers).collect();
         let names: Vec<String> = names.into_iter().cloned().collect();
         let mut holders = Holders::default();
@@ -41,7 +41,7 @@ impl Holders {
 /// Puts a Patient beside the versions of it that came before, and says what is to be remembered. Of one that is older nothing is
 /// taken but where the record is as well, and what it was known by.
 pub(super) async fn compare(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     person: &mut PersonChange,
     (version, outcome): (Version, &mut Outcome),
     known: &HashMap<String, Known>,
@@ -133,7 +133,7 @@ fn unsaid(person: &PersonChange, before: &Origin, now: &Origin) -> Option<(&'sta
 
 /// Refuses what is said of one person under the id of another; of a batch or a collection it is left out.
 pub(super) async fn of_others(
-    store: &dyn Store,
+    store: &dyn RecordStore,
     bundle: &Bundle,
     settled: &mut Settled,
     known: &HashMap<String, Known>,

@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use clinical::fhir::Deletions;
 use clinical::fhir::deletions::HAPPENINGS;
-use clinical::fhir::people;
+use clinical::fhir::{Deletions, Spoken, people};
 use recommend::{Item, User};
 
 use super::origin::Origin;
-use super::{BundleError, ONE_AT_A_TIME, happened, stored_profile};
+use super::{BundleError, happened, holding, stored_profile};
 use crate::store::known::DELETED;
-use crate::store::{Known, Store, StoreError};
+use crate::store::{Intake, Known, RecordStore, Store, StoreError};
 
 /// What became of deletions.
 #[derive(Debug, Default)]
@@ -34,9 +33,40 @@ pub struct TakenBack {
 /// here is passed over, so that deletions that come again change nothing.
 ///
 /// # Errors
-/// A store that does not answer; some of it may have been done then.
+/// A store that does not answer; nothing is carried out then.
 pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<TakenBack, BundleError> {
-    let _turn = ONE_AT_A_TIME.lock().await;
+    let statements = deletions.known_names(deletions.statements.iter());
+    // Which people a deleted resource was about is not said.
+    let mut concerned: BTreeSet<String> = BTreeSet::new();
+    if !statements.is_empty() {
+        let gone = |resource: &str, _: bool| {
+            statements.contains(resource) || deletions.statements.contains(resource)
+        };
+        let mut visit = |mut user: User| {
+            if people::take_back(&mut user.profile, &gone) {
+                concerned.insert(user.user_id);
+            }
+        };
+        store.scan_users(&mut visit).await?;
+    }
+    let intake = store.begin_intake().await?;
+    if !intake.is_alone() {
+        let resources = deletions.statements.iter().chain(&deletions.happenings).chain(&deletions.items);
+        let mut spoken = Spoken { resources: resources.cloned().collect(), ..Spoken::default() };
+        spoken.people.extend(deletions.people.iter().chain(&concerned).cloned());
+        holding::hold(intake.as_ref(), spoken, BTreeSet::new()).await?;
+    }
+    let done = take_back_within(intake.as_ref(), deletions, &concerned).await?;
+    intake.commit().await?;
+    Ok(done)
+}
+
+/// The same within a transaction; `concerned` are those of whom a deleted resource may have said something.
+async fn take_back_within(
+    store: &dyn Intake,
+    deletions: &Deletions,
+    concerned: &BTreeSet<String>,
+) -> Result<TakenBack, BundleError> {
     let mut done = TakenBack::default();
     for user_id in &deletions.people {
         if let Some(server) = &deletions.server
@@ -51,29 +81,23 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
             Err(error) => return Err(error.into()),
         }
     }
-    // Which people a deleted resource was about is not said.
-    let mut users: Vec<User> = Vec::new();
     // Of what is known without a server a denial alone may be meant.
     let plain = without_server(store, deletions).await?;
     let statements = deletions.known_names(deletions.statements.iter());
-    if !statements.is_empty() {
-        let gone = |resource: &str, denial: bool| {
-            statements.contains(resource) || (denial && plain.contains(resource))
-        };
-        let mut visit = |mut user: User| {
-            if people::take_back(&mut user.profile, &gone) {
-                users.push(user);
-            }
-        };
-        store.scan_users(&mut visit).await?;
-    }
-    if !users.is_empty() {
-        store.put_users(&users).await?;
-        done.changed = users.into_iter().map(|user| user.user_id).collect();
+    let gone =
+        |resource: &str, denial: bool| statements.contains(resource) || (denial && plain.contains(resource));
+    let mut users: Vec<User> = Vec::new();
+    for user_id in concerned {
+        let Some(mut profile) = stored_profile(store, user_id).await? else { continue };
+        if people::take_back(&mut profile, &gone) {
+            users.push(User { user_id: user_id.clone(), profile });
+        }
     }
     let made = |name: &&String| HAPPENINGS.iter().any(|kind| name.split('/').next() == Some(*kind));
     let made: BTreeSet<String> =
         deletions.statements.iter().filter(made).chain(&deletions.happenings).cloned().collect();
+    store.put(&users, &[], &[]).await?;
+    done.changed = users.into_iter().map(|user| user.user_id).collect();
     let undone = happened::undo(store, &made, |names| deletions.known_names(names.iter())).await?;
     done.undone = undone.changed.into_iter().collect();
     done.not_undone = undone.unknown;
@@ -82,28 +106,22 @@ pub async fn take_back(store: &dyn Store, deletions: &Deletions) -> Result<Taken
     let places: Vec<String> = deletions.items.iter().cloned().collect();
     let places: HashMap<String, Known> =
         store.known(&places).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
-    for item_id in &deletions.items {
-        let origin = Origin::of(places.get(item_id));
-        if deletions.server.as_ref().is_some_and(|server| !origin.has(server)) {
-            continue;
-        }
-        match store.get_item(item_id).await {
-            Ok(item) if item.hidden => {}
-            Ok(item) => {
-                store.put_items(&[Item { hidden: true, ..item }]).await?;
-                done.hidden.push(item_id.clone());
-            }
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let ours = |item_id: &&String| {
+        let origin = Origin::of(places.get(*item_id));
+        deletions.server.as_ref().is_none_or(|server| origin.has(server))
+    };
+    let ours: Vec<String> = deletions.items.iter().filter(ours).cloned().collect();
+    let shown = store.stored_items(&ours).await?.into_iter().filter(|item| !item.hidden);
+    let hidden: Vec<Item> = shown.map(|item| Item { hidden: true, ..item }).collect();
+    store.put(&[], &hidden, &[]).await?;
+    done.hidden = hidden.into_iter().map(|item| item.item_id).collect();
     write_down(store, deletions, &plain, places).await?;
     Ok(done)
 }
 
 /// Writes down that resources were deleted, as their newest version: what was deleted does not come back by an older one.
 async fn write_down(
-    store: &dyn Store,
+    store: &dyn Intake,
     deletions: &Deletions,
     plain: &BTreeSet<String>,
     places: HashMap<String, Known>,
@@ -135,7 +153,7 @@ async fn write_down(
 }
 
 /// Whether a person came from this server and from no other. Where others have the record as well it stays, as theirs.
-async fn of_server_alone(store: &dyn Store, user_id: &str, server: &str) -> Result<bool, StoreError> {
+async fn of_server_alone(store: &dyn Intake, user_id: &str, server: &str) -> Result<bool, StoreError> {
     let known = store.known(&[format!("Patient/{user_id}")]).await?;
     let origin = Origin::of(known.first());
     if !origin.is_of(server) {
@@ -148,7 +166,10 @@ async fn of_server_alone(store: &dyn Store, user_id: &str, server: &str) -> Resu
 }
 
 /// The deleted resources that came without a server, of people who came from this one.
-async fn without_server(store: &dyn Store, deletions: &Deletions) -> Result<BTreeSet<String>, StoreError> {
+async fn without_server(
+    store: &dyn RecordStore,
+    deletions: &Deletions,
+) -> Result<BTreeSet<String>, StoreError> {
     let Some(server) = &deletions.server else { return Ok(BTreeSet::new()) };
     let names: Vec<String> = deletions.statements.iter().cloned().collect();
     let known = store.known(&names).await?;

@@ -2,10 +2,11 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::dicom::forget_images;
+use super::intake::hold;
+use super::replace::erase;
 use super::write::Write;
 use super::{PostgresStore, TRIES, described, not_found, sql_state, strs};
-use crate::store::{InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
+use crate::store::{Held, InteractionFilter, StoreError, Written, interaction_key, last_of_each, rows};
 use recommend::{Interaction, Item, Term, User};
 
 /// A step that locks the users `$1` in the order of their ids, before the statement touches their
@@ -64,16 +65,19 @@ impl PostgresStore {
 
     pub(super) async fn put_users(&self, users: &[User]) -> Result<Written, StoreError> {
         let rows = last_of_each(users, |user| user.user_id.as_str());
-        let mut write = self.begin().await?;
-        let written = upsert_users(write.connection(), &rows).await?;
         let ids: Vec<&str> = rows.iter().map(|user| user.user_id.as_str()).collect();
-        write.finish(&ids, &[], &[]).await?;
+        let mut transaction = self.pool.begin().await?;
+        hold(&mut transaction, Held::People, ids.iter().copied()).await?;
+        let written = upsert_users(&mut transaction, &rows).await?;
+        self.follow_up.within(transaction).finish(&ids, &[], &[]).await?;
         Ok(written)
     }
 
     pub(super) async fn put_items(&self, items: &[Item]) -> Result<Written, StoreError> {
         let ids: Vec<&str> = items.iter().map(|item| item.item_id.as_str()).collect();
-        let mut write = self.begin().await?;
+        let mut transaction = self.pool.begin().await?;
+        hold(&mut transaction, Held::Resources, ids.iter().copied()).await?;
+        let mut write = self.follow_up.within(transaction);
         let written = upsert_items(write.connection(), items).await?;
         // An item may have changed its kind, which is a change of those who have it.
         let users = write.users_of(&ids).await?;
@@ -167,19 +171,25 @@ impl PostgresStore {
         if exists { Ok(()) } else { Err(not_found("user", user_id)) }
     }
 
-    /// Deletes a user or an item, with the interactions.
-    pub(super) async fn delete(&self, what: &'static str, id: &str) -> Result<(), StoreError> {
+    /// Erases a user, with the interactions and all else.
+    pub(super) async fn delete_user(&self, id: &str) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        hold(&mut transaction, Held::People, std::iter::once(id)).await?;
+        erase(&mut transaction, "DELETE FROM users WHERE id = $1", "user", id).await?;
+        Ok(self.follow_up.within(transaction).finish(&[], &[], &[id]).await?)
+    }
+
+    /// Deletes an item, with the interactions.
+    pub(super) async fn delete_item(&self, id: &str) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
-        let (sql, users) = if what == "user" {
-            ("DELETE FROM users WHERE id = $1", vec![id.to_owned()])
-        } else {
-            ("DELETE FROM items WHERE id = $1", write.users_of(&[id]).await?)
-        };
-        let forgotten = if what == "user" { forget_images(write.connection(), id).await? } else { 0 };
-        let done = sqlx::query(sql).bind(id).execute(write.connection()).await.map_err(described)?;
-        let items: &[&str] = if what == "user" { &[] } else { &[id] };
-        write.finish(&[], items, &strs(&users)).await?;
-        if done.rows_affected() + forgotten > 0 { Ok(()) } else { Err(not_found(what, id)) }
+        let users = write.users_of(&[id]).await?;
+        let done = sqlx::query("DELETE FROM items WHERE id = $1")
+            .bind(id)
+            .execute(write.connection())
+            .await
+            .map_err(described)?;
+        write.finish(&[], &[id], &strs(&users)).await?;
+        if done.rows_affected() > 0 { Ok(()) } else { Err(not_found("item", id)) }
     }
 
     pub(super) async fn delete_interactions(
@@ -189,25 +199,35 @@ impl PostgresStore {
     ) -> Result<u64, StoreError> {
         self.require_user(user_id).await?;
         let mut write = self.begin().await?;
-        let done = sqlx::query(AssertSqlSafe(format!(
-            "WITH {}
+        let removed = remove_interactions(write.connection(), user_id, filter).await?;
+        write.finish(&[], &[], &[user_id]).await?;
+        Ok(removed)
+    }
+}
+
+/// Deletes a user's interactions that fit.
+pub(super) async fn remove_interactions(
+    connection: &mut sqlx::PgConnection,
+    user_id: &str,
+    filter: &InteractionFilter,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(AssertSqlSafe(format!(
+        "WITH {}
              DELETE FROM interactions USING (SELECT count(*) FROM locked) AS first
              WHERE user_id = $1[1] AND ($2::text IS NULL OR item_id = $2)
                  AND ($3::text IS NULL OR event = $3)
                  AND ($4::bigint IS NULL
                      OR occurred_at = timestamptz 'epoch' + $4 * interval '1 millisecond')",
-            locked_users("")
-        )))
-        .bind([user_id])
-        .bind(filter.item_id.as_deref())
-        .bind(filter.event.as_deref())
-        .bind(filter.time)
-        .execute(write.connection())
-        .await
-        .map_err(described)?;
-        write.finish(&[], &[], &[user_id]).await?;
-        Ok(done.rows_affected())
-    }
+        locked_users("")
+    )))
+    .bind([user_id])
+    .bind(filter.item_id.as_deref())
+    .bind(filter.event.as_deref())
+    .bind(filter.time)
+    .execute(connection)
+    .await
+    .map_err(described)?;
+    Ok(done.rows_affected())
 }
 
 /// Writes users that are unique and in the order of their ids.

@@ -4,20 +4,20 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::{Answer, PostgresStore, StoreError, described};
 use crate::store::bulk::bulk_adapter;
+use crate::store::carried::carried_adapter;
 use crate::store::cds::{CdsOffer, OfferRow, cds_adapter};
 use crate::store::dicom::{
     Arrival, Arrived, Backlog, DicomAnswer, DicomResult, FileRow, Kept, QueueRow, Queued, RESULT, Received,
     ResultQuery, ResultRow, Turn, adapter,
 };
 use crate::store::hl7::{Hl7Backlog, Outgoing, OutgoingRow, hl7_adapter};
-use crate::store::known::known_adapter;
 use crate::store::old::old_adapter;
 use recommend::Millis;
 
 adapter!(PostgresStore, PgConnection, begin_dicom, described, "FOR UPDATE SKIP LOCKED");
 hl7_adapter!(PostgresStore, described, "FOR UPDATE SKIP LOCKED");
 bulk_adapter!(PostgresStore, described);
-known_adapter!(PostgresStore, sqlx::Postgres, described);
+carried_adapter!(PostgresStore, Postgres, PgConnection, described);
 cds_adapter!(PostgresStore, begin_dicom, described);
 old_adapter!(PostgresStore, described);
 

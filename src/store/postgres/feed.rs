@@ -16,6 +16,7 @@ use sqlx::postgres::PgPoolCopyExt;
 use sqlx::{PgConnection, PgPool};
 
 use super::copy::{RowReader, columns};
+use super::intake::find_items;
 use super::{ITEM_COLUMNS, PostgresStore};
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
 use crate::store::{PROFILE_LIMIT, StoreError};
@@ -166,14 +167,7 @@ impl PostgresStore {
     }
 
     async fn read_items(&self, item_ids: &[String]) -> Result<Vec<Item>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!("SELECT {ITEM_COLUMNS} FROM items WHERE id = ANY ($1)"));
-        sqlx::query_as::<_, ItemRow>(query)
-            .bind(item_ids)
-            .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(ItemRow::into_known)
-            .collect()
+        find_items(&mut *self.connection().await?, item_ids).await
     }
 }
 

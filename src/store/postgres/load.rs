@@ -7,14 +7,16 @@ use sqlx::{Executor, Transaction};
 use super::batches::{upsert_items, upsert_users};
 use super::cases::upsert_cases;
 use super::copy::RowWriter;
+use super::dicom::insert_rows;
 use super::write::{FollowUp, follow_up};
 use super::{described, strs};
+use crate::store::carried::{Cell, Table};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, StoredCase, last_of_each};
 use recommend::{Interaction, Item, Kind, User};
 
 pub(super) struct PostgresLoad {
-    transaction: Transaction<'static, Postgres>,
-    follow_up: FollowUp,
+    pub transaction: Transaction<'static, Postgres>,
+    pub follow_up: FollowUp,
     loaded: Loaded,
     /// How many interactions were given so far.
     rows: i64,
@@ -65,7 +67,7 @@ impl PostgresLoad {
         Ok(())
     }
 
-    async fn finish(mut self, create_missing: Option<Kind>) -> Result<Loaded, StoreError> {
+    pub async fn finish(mut self, create_missing: Option<Kind>) -> Result<Loaded, StoreError> {
         if self.rows > 0 {
             self.transaction.execute("ANALYZE loading").await?;
             match create_missing {
@@ -225,6 +227,10 @@ impl BulkLoad for PostgresLoad {
             self.loaded.cases += upsert_cases(&mut self.transaction, cases).await?;
             Ok(())
         })
+    }
+
+    fn rows<'a>(&'a mut self, table: &'static Table, rows: &'a [Vec<Cell>]) -> Answer<'a, ()> {
+        Box::pin(insert_rows(&mut self.transaction, table, rows))
     }
 
     fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded> {

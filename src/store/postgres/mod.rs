@@ -25,6 +25,7 @@ mod copy;
 mod dicom;
 mod evidence;
 mod feed;
+mod intake;
 mod learned;
 mod load;
 mod replace;
@@ -40,15 +41,16 @@ use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
-use super::rows::{InteractionRow, ItemRow, UserRow};
+use super::rows::{InteractionRow, ItemRow};
 use super::{
-    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
-    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Traces, Written,
-    migrate, tenant,
+    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, Intake, InteractionFilter,
+    InteractionQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Traces, Written, migrate,
+    tenant,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
 use evidence::PostgresEvidence;
+use intake::PostgresIntake;
 use write::FollowUp;
 
 /// How often a write is tried that Postgres takes back for another's sake: a deadlock, say, of a
@@ -136,20 +138,8 @@ impl Store for PostgresStore {
         Box::pin(async move { retrying!(self.put_users(users)) })
     }
 
-    fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User> {
-        Box::pin(async move {
-            sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users WHERE id = $1")
-                .bind(user_id)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(described)?
-                .ok_or_else(|| not_found("user", user_id))?
-                .into_user()
-        })
-    }
-
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
-        Box::pin(async move { retrying!(self.delete("user", user_id)) })
+        Box::pin(async move { retrying!(self.delete_user(user_id)) })
     }
 
     fn put_items<'a>(&'a self, items: &'a [Item]) -> Answer<'a, Written> {
@@ -167,25 +157,6 @@ impl Store for PostgresStore {
             .map_err(described)?
             .ok_or_else(|| not_found("item", item_id))?
             .into_item()
-        })
-    }
-
-    fn list_items<'a>(&'a self, query: &'a ItemQuery) -> Answer<'a, Vec<Item>> {
-        Box::pin(async move {
-            sqlx::query_as::<_, ItemRow>(sqlx::AssertSqlSafe(format!(
-                "SELECT {ITEM_COLUMNS} FROM items
-                 WHERE ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR id > $2)
-                 ORDER BY id LIMIT $3"
-            )))
-            .bind(query.kind.map(Kind::as_str))
-            .bind(query.after.as_deref())
-            .bind(i64::from(query.limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(described)?
-            .into_iter()
-            .map(ItemRow::into_item)
-            .collect()
         })
     }
 
@@ -208,7 +179,7 @@ impl Store for PostgresStore {
     }
 
     fn delete_item<'a>(&'a self, item_id: &'a str) -> Answer<'a, ()> {
-        Box::pin(async move { retrying!(self.delete("item", item_id)) })
+        Box::pin(async move { retrying!(self.delete_item(item_id)) })
     }
 
     fn put_interactions<'a>(&'a self, interactions: &'a [Interaction]) -> Answer<'a, Written> {
@@ -260,6 +231,13 @@ impl Store for PostgresStore {
         Box::pin(async move {
             let load = load::PostgresLoad::begin(&self.pool, self.follow_up).await?;
             Ok(Box::new(load) as Box<dyn BulkLoad>)
+        })
+    }
+
+    fn begin_intake(&self) -> Answer<'_, Box<dyn Intake>> {
+        Box::pin(async move {
+            let intake = PostgresIntake::begin(&self.pool, self.follow_up).await?;
+            Ok(Box::new(intake) as Box<dyn Intake>)
         })
     }
 
@@ -402,7 +380,7 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
 }
 
 /// Whether Postgres rolled the write back for another's sake (class 40).
-fn was_taken_back(error: &StoreError) -> bool {
+pub(super) fn was_taken_back(error: &StoreError) -> bool {
     let StoreError::Unavailable(cause) = error else {
         return false;
     };

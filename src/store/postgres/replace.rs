@@ -1,6 +1,6 @@
 //! Writes that go ahead only where what is stored passes a check: the row is locked, checked and
-//! written in one transaction. A row that is not there cannot be locked, so a write that found none
-//! stands only if it made the row.
+//! written in one transaction. A row that is not there cannot be locked but by its name, which a plain SQL statement
+//! does not hold, so a write that found none stands only if it made the row.
 
 use std::slice;
 
@@ -8,10 +8,11 @@ use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::batches::{upsert_items, upsert_users};
 use super::dicom::forget_images;
+use super::intake::hold;
 use super::write::{FollowUp, follow_up};
 use super::{ITEM_COLUMNS, PostgresStore, described, not_found};
 use crate::store::rows::{ItemRow, UserRow};
-use crate::store::{Check, StoreError, Written};
+use crate::store::{Check, Held, StoreError, Written};
 use recommend::{Item, User};
 
 impl PostgresStore {
@@ -22,6 +23,7 @@ impl PostgresStore {
         check: Check<'_, User>,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.pool.begin().await?;
+        hold(&mut transaction, Held::People, std::iter::once(id)).await?;
         let found =
             sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users WHERE id = $1 FOR UPDATE")
                 .bind(id)
@@ -57,6 +59,7 @@ impl PostgresStore {
         check: Check<'_, Item>,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.pool.begin().await?;
+        hold(&mut transaction, Held::Resources, std::iter::once(id)).await?;
         let sql = format!("SELECT {ITEM_COLUMNS} FROM items WHERE id = $1 FOR UPDATE");
         let found = sqlx::query_as::<_, ItemRow>(AssertSqlSafe(sql))
             .bind(id)

@@ -1,6 +1,6 @@
 //! A write and what follows from it: the change log and the norms.
 //!
-//! On a plain database triggers see to that, and a write is one statement that commits by
+//! On a plain database triggers see to that, and most writes are one statement that commits by
 //! itself. A cluster of machines (Citus) has no triggers on the tables it distributes; there the
 //! operator drops them (`docs/citus.md`), and every write of ours becomes a transaction that does
 //! the triggers' work at its end. Plain SQL then has to do so too.
@@ -34,11 +34,20 @@ impl FollowUp {
             Self::Writer => Write::Followed(pool.begin().await?),
         })
     }
+
+    /// A write in a transaction that has begun.
+    pub fn within(self, transaction: Transaction<'static, Postgres>) -> Write {
+        match self {
+            Self::Triggers => Write::Begun(transaction),
+            Self::Writer => Write::Followed(transaction),
+        }
+    }
 }
 
 /// A write in progress.
 pub(super) enum Write {
     Direct(PoolConnection<Postgres>),
+    Begun(Transaction<'static, Postgres>),
     Followed(Transaction<'static, Postgres>),
 }
 
@@ -46,14 +55,14 @@ impl Write {
     pub fn connection(&mut self) -> &mut PgConnection {
         match self {
             Self::Direct(connection) => connection,
-            Self::Followed(transaction) => transaction,
+            Self::Begun(transaction) | Self::Followed(transaction) => transaction,
         }
     }
 
     /// The users who have one of these items, as far as the writer has to know.
     pub async fn users_of(&mut self, items: &[&str]) -> Result<Vec<String>, sqlx::Error> {
         match self {
-            Self::Direct(_) => Ok(Vec::new()),
+            Self::Direct(_) | Self::Begun(_) => Ok(Vec::new()),
             Self::Followed(transaction) => {
                 sqlx::query_scalar("SELECT DISTINCT user_id FROM interactions WHERE item_id = ANY ($1)")
                     .bind(items)
@@ -68,6 +77,7 @@ impl Write {
     pub async fn finish(self, users: &[&str], items: &[&str], histories: &[&str]) -> Result<(), sqlx::Error> {
         match self {
             Self::Direct(_) => Ok(()),
+            Self::Begun(transaction) => transaction.commit().await,
             Self::Followed(mut transaction) => {
                 follow_up(&mut transaction, users, items, histories).await?;
                 transaction.commit().await

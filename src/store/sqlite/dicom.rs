@@ -6,20 +6,20 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{Answer, SqliteStore, StoreError};
 use crate::store::bulk::bulk_adapter;
+use crate::store::carried::carried_adapter;
 use crate::store::cds::{CdsOffer, OfferRow, cds_adapter};
 use crate::store::dicom::{
     Arrival, Arrived, Backlog, DicomAnswer, DicomResult, FileRow, Kept, QueueRow, Queued, RESULT, Received,
     ResultQuery, ResultRow, Turn, adapter,
 };
 use crate::store::hl7::{Hl7Backlog, Outgoing, OutgoingRow, hl7_adapter};
-use crate::store::known::known_adapter;
 use crate::store::old::old_adapter;
 use recommend::Millis;
 
 adapter!(SqliteStore, SqliteConnection, write, StoreError::from, "");
 hl7_adapter!(SqliteStore, StoreError::from, "");
 bulk_adapter!(SqliteStore, StoreError::from);
-known_adapter!(SqliteStore, sqlx::Sqlite, StoreError::from);
+carried_adapter!(SqliteStore, sqlx::Sqlite, SqliteConnection, StoreError::from);
 cds_adapter!(SqliteStore, write, StoreError::from);
 old_adapter!(SqliteStore, StoreError::from);
 

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use sqlx::AssertSqlSafe;
 
 use super::SqliteStore;
+use super::intake::find_items;
 use crate::store::rows::{self, ItemRow, UserRow, source_error};
 use crate::store::{PROFILE_LIMIT, StoreError};
 use recommend::{
@@ -137,18 +138,7 @@ impl SqliteStore {
     }
 
     async fn read_items(&self, item_ids: &[String]) -> Result<Vec<Item>, StoreError> {
-        let mut items = Vec::with_capacity(item_ids.len());
-        let mut transaction = self.pool.begin().await?;
-        for item_id in item_ids {
-            let row = sqlx::query_as::<_, ItemRow>("SELECT * FROM items WHERE id = ?")
-                .bind(item_id)
-                .fetch_optional(&mut *transaction)
-                .await?;
-            if let Some(row) = row {
-                items.push(row.into_known()?);
-            }
-        }
-        Ok(items)
+        find_items(&mut *self.pool.begin().await?, item_ids).await
     }
 
     /// Cuts both logs.

@@ -5,7 +5,9 @@ use sqlx::{Executor, QueryBuilder, Sqlite};
 
 use super::batches::{upsert_items, upsert_users};
 use super::cases::upsert_cases;
+use super::dicom::insert_rows;
 use super::turn::Write;
+use crate::store::carried::{Cell, Table};
 use crate::store::{Answer, BulkLoad, Loaded, StoreError, StoredCase};
 use recommend::{Interaction, Item, Kind, User};
 
@@ -14,7 +16,7 @@ use recommend::{Interaction, Item, Kind, User};
 const ROWS_PER_STATEMENT: usize = 1_000;
 
 pub(super) struct SqliteLoad {
-    transaction: Write,
+    pub transaction: Write,
     loaded: Loaded,
     /// How many interactions were given so far.
     rows: i64,
@@ -68,7 +70,7 @@ impl SqliteLoad {
         Ok(())
     }
 
-    async fn finish(mut self, create_missing: Option<Kind>) -> Result<Loaded, StoreError> {
+    pub async fn finish(mut self, create_missing: Option<Kind>) -> Result<Loaded, StoreError> {
         if self.rows > 0 {
             match create_missing {
                 Some(kind) => self.create_missing(kind).await?,
@@ -179,6 +181,10 @@ impl BulkLoad for SqliteLoad {
             self.loaded.cases += upsert_cases(&mut self.transaction, cases).await?;
             Ok(())
         })
+    }
+
+    fn rows<'a>(&'a mut self, table: &'static Table, rows: &'a [Vec<Cell>]) -> Answer<'a, ()> {
+        Box::pin(insert_rows(&mut self.transaction, table, rows))
     }
 
     fn commit(self: Box<Self>, create_missing: Option<Kind>) -> Answer<'static, Loaded> {

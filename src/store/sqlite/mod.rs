@@ -14,6 +14,7 @@ mod batches;
 mod cases;
 mod dicom;
 mod feed;
+mod intake;
 mod load;
 mod replace;
 mod tallies;
@@ -33,18 +34,19 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Executor};
 use tokio::sync::Mutex;
 
-use super::rows::{InteractionRow, ItemRow, UserRow};
+use super::rows::{InteractionRow, ItemRow};
 use super::{
-    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, InteractionFilter,
-    InteractionQuery, ItemQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Traces, Written,
-    file_of, interaction_key, last_of_each, migrate,
+    Answer, AuditKey, AuditQuery, AuditRow, BulkLoad, Check, Counts, Head, Intake, InteractionFilter,
+    InteractionQuery, NumberedRow, PoolUsage, Store, StoreError, StoreOptions, Traces, Written, file_of,
+    interaction_key, last_of_each, migrate,
 };
 use recommend::{Evidence, Interaction, Item, Kind, Millis, Term, User, Weighing};
 
 use batches::{
     ITEM_EXISTS, USER_EXISTS, exists, upsert_interaction, upsert_items, upsert_terms, upsert_users,
 };
-use replace::{FIND_ITEM, FIND_USER, erase};
+use intake::{SqliteIntake, remove_interactions};
+use replace::{FIND_ITEM, erase};
 
 /// How long a writer waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -211,17 +213,6 @@ impl Store for SqliteStore {
         Box::pin(self.put_users(users))
     }
 
-    fn get_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, User> {
-        Box::pin(async move {
-            sqlx::query_as::<_, UserRow>(FIND_USER)
-                .bind(user_id)
-                .fetch_optional(&self.pool)
-                .await?
-                .ok_or_else(|| not_found("user", user_id))?
-                .into_user()
-        })
-    }
-
     fn delete_user<'a>(&'a self, user_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut transaction = self.write().await?;
@@ -244,27 +235,6 @@ impl Store for SqliteStore {
                 .await?
                 .ok_or_else(|| not_found("item", item_id))?
                 .into_item()
-        })
-    }
-
-    fn list_items<'a>(&'a self, query: &'a ItemQuery) -> Answer<'a, Vec<Item>> {
-        Box::pin(async move {
-            // Ids are never empty, so the first page begins after the empty one.
-            let after = query.after.as_deref().unwrap_or_default();
-            let rows = match query.kind {
-                Some(kind) => sqlx::query_as::<_, ItemRow>(
-                    "SELECT * FROM items WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
-                )
-                .bind(kind.as_str()),
-                None => sqlx::query_as("SELECT * FROM items WHERE id > ? ORDER BY id LIMIT ?"),
-            };
-            rows.bind(after)
-                .bind(query.limit)
-                .fetch_all(&self.pool)
-                .await?
-                .into_iter()
-                .map(ItemRow::into_item)
-                .collect()
         })
     }
 
@@ -327,18 +297,7 @@ impl Store for SqliteStore {
         Box::pin(async move {
             self.require_user(user_id).await?;
             let _turn = self.turn().await?;
-            let done = sqlx::query(
-                "DELETE FROM interactions
-                 WHERE user_id = ?1 AND (?2 IS NULL OR item_id = ?2)
-                     AND (?3 IS NULL OR event = ?3) AND (?4 IS NULL OR occurred_at = ?4)",
-            )
-            .bind(user_id)
-            .bind(filter.item_id.as_deref())
-            .bind(filter.event.as_deref())
-            .bind(filter.time)
-            .execute(&self.pool)
-            .await?;
-            Ok(done.rows_affected())
+            remove_interactions(&mut *self.connection().await?, user_id, filter).await
         })
     }
 
@@ -351,6 +310,10 @@ impl Store for SqliteStore {
             let load = load::SqliteLoad::begin(self.write().await?).await?;
             Ok(Box::new(load) as Box<dyn BulkLoad>)
         })
+    }
+
+    fn begin_intake(&self) -> Answer<'_, Box<dyn Intake>> {
+        Box::pin(async move { Ok(Box::new(SqliteIntake::begin(self).await?) as Box<dyn Intake>) })
     }
 
     fn counts(&self) -> Answer<'_, Counts> {

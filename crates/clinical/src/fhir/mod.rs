@@ -36,7 +36,7 @@ pub use deletions::Deletions;
 pub use mapping::{map, map_with, medications_elsewhere, ordered};
 pub use people::{PersonChange, Statement};
 pub use report::Report;
-pub use settle::{Found, Mapped, Settled, Wanted};
+pub use settle::{Found, Mapped, Settled, Spoken, Wanted};
 pub use sources::Sources;
 
 /// The media type of a resource as JSON.

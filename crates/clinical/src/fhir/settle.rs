@@ -66,6 +66,17 @@ pub struct Wanted {
     pub people_by_identifier: BTreeSet<String>,
 }
 
+/// Whom and what a Bundle speaks of, however it names them.
+#[derive(Debug, Clone, Default)]
+pub struct Spoken {
+    /// People by the ids that they have in the Bundle.
+    pub people: BTreeSet<String>,
+    /// The names of people's identifiers (`references::patient_name`).
+    pub identifiers: BTreeSet<String>,
+    /// The names of resources (`references::known_name`), and the ids of the items that it describes.
+    pub resources: BTreeSet<String>,
+}
+
 /// What was found of it.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
@@ -194,6 +205,23 @@ impl Mapped {
             wanted.people_by_identifier.insert(name.clone());
         }
         wanted
+    }
+
+    /// Whom and what this speaks of.
+    pub fn spoken(&self) -> Spoken {
+        let mut spoken = Spoken::default();
+        spoken.people.extend(self.people.keys().chain(self.aliases.keys()).cloned());
+        spoken.people.extend(self.planned.iter().map(|planned| planned.user_id.clone()));
+        spoken.people.extend(self.addressed.iter().map(|(_, user, _)| user.clone()));
+        spoken.identifiers.extend(self.aliases.values().cloned());
+        for person in self.people.values() {
+            spoken.identifiers.extend(person.identifiers.iter().cloned());
+            spoken.resources.extend(person.statements.iter().map(|said| said.resource.clone()));
+        }
+        spoken.resources.extend(self.items.keys().cloned());
+        spoken.resources.extend(self.outcomes.iter().filter_map(|outcome| outcome.name.clone()));
+        spoken.resources.extend(self.deleted.iter().map(|(_, _, name)| name.clone()));
+        spoken
     }
 
     /// Refuses an entry: of a collection it is left out, and the others are taken.

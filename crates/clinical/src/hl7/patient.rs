@@ -1,6 +1,8 @@
 //! Who a message is about (PID-3): which of several identifiers is the person's, and who gave it. Two hospitals give the same
 //! number to two people, so it is remembered whose number somebody came with.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::message::{Hl7Error, Message};
@@ -87,6 +89,13 @@ impl Identity {
         let own = systems.iter().map(String::as_str).chain(unsaid).map(|system| (system, self.id.as_str()));
         let universal = self.universal.iter().chain(&self.others).filter_map(|own| own.rsplit_once('|'));
         own.chain(universal).map(|(system, value)| json!({"system": system, "value": value})).collect()
+    }
+
+    /// Under what the identifiers of the Patient resource are known (`fhir::references::patient_name`).
+    pub fn all_names(&self) -> BTreeSet<String> {
+        let part = |own: &Value, name: &str| own[name].as_str().unwrap_or_default().to_owned();
+        let name = |own: &Value| patient_name(&format!("{}|{}", part(own, "system"), part(own, "value")));
+        self.identifiers().iter().map(name).collect()
     }
 
     /// Under what somebody is known who has another number of this person's (`fhir::references::patient_name`).
