@@ -1,10 +1,10 @@
 //! `medserve backup FILE` and `medserve restore FILE`: everything that is kept, in one SQLite file.
 //!
 //! Of an SQLite database the file is a copy of all of it, the audit and its chain included, made at one
-//! moment while servers go on writing. Of Postgres it holds users, items, interactions, terms and cases, so that
-//! they can move to SQLite; restoring such a file into Postgres moves them there. (Postgres' own tools
-//! copy all of Postgres.) What was copied is counted and digested on both sides, and the file ends with a
-//! [`seal`] by which a restore knows that it is as it was written.
+//! moment while servers go on writing. Of Postgres it holds what [`carried`] names, so that it can move to SQLite;
+//! restoring such a file into Postgres moves it there. (Postgres' own tools copy all of Postgres.) What was copied
+//! is counted and digested on both sides, and the file ends with a [`seal`] by which a restore knows that it is as
+//! it was written.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +19,8 @@ use tokio::runtime::Runtime;
 
 use super::seal;
 use crate::config;
-use crate::store::{self, AuditKey, BulkLoad, Naming, Store, StoreOptions};
+use crate::store::carried::{self, Cell, RowSink, TABLES, Table};
+use crate::store::{self, Answer, AuditKey, BulkLoad, Naming, Store, StoreOptions};
 
 /// Rows handed over at once.
 const BATCH: usize = 5_000;
@@ -37,6 +38,8 @@ pub struct Content {
     interactions: Rows,
     terms: Rows,
     cases: Rows,
+    /// Of each of [`TABLES`].
+    others: [Rows; carried::COUNT],
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,15 +61,9 @@ impl Rows {
 
 impl std::fmt::Display for Content {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Content { users, items, interactions, terms, cases } = self;
-        let all = [
-            ("users", users),
-            ("items", items),
-            ("interactions", interactions),
-            ("terms", terms),
-            ("cases", cases),
-        ];
-        for (name, rows) in all {
+        let Content { users, items, interactions, terms, cases, others } = self;
+        let typed = carried::TYPED.into_iter().zip([users, items, interactions, terms, cases]);
+        for (name, rows) in typed.chain(TABLES.iter().map(|table| table.name).zip(others)) {
             writeln!(formatter, "{name}: {} rows, digest {:032x}", rows.count, rows.digest)?;
         }
         Ok(())
@@ -84,7 +81,39 @@ async fn content(store: &dyn Store) -> Result<Content> {
     }
     // Not the vectors, which a server makes anew where they are missing or of another model.
     store.scan_cases(&mut |stored| content.cases.add(&stored.case)).await?;
+    for (table, rows) in TABLES.iter().zip(&mut content.others) {
+        store.scan_rows(table, rows).await?;
+    }
     Ok(content)
+}
+
+impl RowSink for Rows {
+    fn take<'a>(&'a mut self, _: &'static Table, rows: Vec<Vec<Cell>>) -> Answer<'a, ()> {
+        rows.iter().for_each(|row| self.add(row));
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Takes rows over from one database into another.
+struct Carrying<'a> {
+    load: &'a mut dyn BulkLoad,
+    /// Who is copied.
+    people: &'a HashSet<&'a str>,
+    copied: &'a mut Rows,
+}
+
+impl RowSink for Carrying<'_> {
+    fn take<'a>(&'a mut self, table: &'static Table, mut rows: Vec<Vec<Cell>>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            rows.retain(|row| match table.user.map(|at| &row[at]) {
+                Some(Cell::Text(user_id)) => self.people.contains(user_id.as_str()),
+                _ => true,
+            });
+            self.load.rows(table, &rows).await?;
+            rows.iter().for_each(|row| self.copied.add(row));
+            Ok(())
+        })
+    }
 }
 
 fn owned(row: InteractionRow<'_>) -> Interaction {
@@ -129,6 +158,7 @@ async fn copy_out(url: &str, file: &Path, key: Option<&AuditKey>) -> Result<Stri
             let copy = store::connect(&sqlite(&partial), &StoreOptions::default()).await?;
             let copied = transfer(store.as_ref(), copy.as_ref()).await?;
             copy.close().await;
+            eprintln!("{}", carried::left_out());
             Some(copied)
         }
     };
@@ -218,10 +248,13 @@ async fn copy_in(url: &str, file: &Path, key: Option<&AuditKey>, unsealed: bool)
                 into.count_cases().await?
             );
         }
+        let found = content(into.as_ref()).await?;
+        ensure!(found == Content::default(), "the database is not empty:\n{found}");
         transfer(from.as_ref(), into.as_ref()).await?;
         from.close().await;
         into.close().await;
         clear(&partial)?;
+        eprintln!("{}", carried::left_out());
     }
     let store = store::connect(url, &StoreOptions::default()).await.context("opening what was restored")?;
     let found = content(store.as_ref()).await?;
@@ -259,8 +292,8 @@ fn clear(partial: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Users, items, interactions, terms and cases from one database into another, and what was copied. What commits
-/// meanwhile may be left out; an interaction of somebody who is not copied is.
+/// What [`carried`] names from one database into another, and what was copied. What commits meanwhile may be left out; what
+/// refers to somebody who is not copied is.
 async fn transfer(from: &dyn Store, into: &dyn Store) -> Result<Content> {
     let mut copied = Content::default();
     let (mut interactions, mut users, mut items) = (Vec::new(), Vec::new(), Vec::new());
@@ -289,6 +322,10 @@ async fn transfer(from: &dyn Store, into: &dyn Store) -> Result<Content> {
         let cases = from.read_cases(ids).await?;
         load.cases(&cases).await?;
         cases.iter().for_each(|stored| copied.cases.add(&stored.case));
+    }
+    for (table, copied) in TABLES.iter().zip(&mut copied.others) {
+        let mut carrying = Carrying { load: load.as_mut(), people: &people, copied };
+        from.scan_rows(table, &mut carrying).await?;
     }
     load.commit(None).await?;
     into.put_terms(&terms).await?;

@@ -6,6 +6,7 @@
 mod audit;
 mod audit_attacked;
 mod bulk;
+mod carried;
 mod cases;
 pub(crate) mod database;
 mod dicom;
@@ -13,6 +14,7 @@ mod durability;
 mod engine;
 mod feed;
 mod hl7;
+mod intake;
 mod known;
 mod learned;
 mod loading;
