@@ -171,7 +171,7 @@ async fn a_tenant_whose_database_hangs_keeps_no_other_waiting() {
     let url = format!("sqlite://{}/all.db", folder.path().display());
     let keys = [api_key("own", "admin", "own"), api_key("north", "admin@north", "north")].join(",");
     let arguments = ["--tenants", "north", "--api-keys", &keys, "--hl7-listen", "127.0.0.1:0"];
-    let server = Server::start_over(&url, folder.path(), &arguments);
+    let server = Server::start_over(&url, &folder.path().join("models"), &arguments);
     let hl7 = hl7::listening(&server);
     let post = |key: &'static str, person: &str| {
         let body = bundle("transaction", &[patient(person)]).to_string();

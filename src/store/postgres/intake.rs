@@ -39,7 +39,7 @@ impl PostgresStore {
 
 impl PostgresIntake {
     /// Whoever writes a row that is read here without holding its name waits, too.
-    const READS: &'static str = " FOR UPDATE";
+    const READS: &'static str = " FOR NO KEY UPDATE";
     const ALONE: bool = false;
 
     pub async fn begin(pool: &PgPool, follow_up: FollowUp) -> Result<Self, StoreError> {
