@@ -35,7 +35,9 @@ pub(super) async fn hold(
     spoken: Spoken,
     medications: BTreeSet<String>,
 ) -> Result<(), StoreError> {
-    let Spoken { mut people, identifiers, resources } = spoken;
+    let Spoken { mut people, identifiers, mut resources } = spoken;
+    // An id with a NUL is refused, and no database is to be asked for one.
+    resources.retain(|name| !name.chars().any(char::is_control));
     intake.hold(Held::Identifiers, &identifiers).await?;
     // With a server and without one it may be the same.
     let plain: BTreeSet<String> = resources.iter().map(|name| without_server(name).to_owned()).collect();
