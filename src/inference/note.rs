@@ -310,7 +310,7 @@ impl NoteService {
         }
         let (Some(rules), Some(flags)) = (&self.red_flags, &record.red_flags) else { return };
         match rules.floor(flags) {
-            Some(floor) => outcome.raise(&self.manifest, floor),
+            Some(floor) => outcome.raise(&self.manifest, floor, rules.is_emergency(floor)),
             // An emergency is none of labels that are no levels of urgency.
             None if !flags.is_empty() => outcome.abstain(Reason::UnlikeTraining),
             None => {}
@@ -371,7 +371,9 @@ impl NoteService {
             let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
             let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
             let red_flags = self.red_flags.as_ref().filter(|_| rules);
-            let scanned = red_flags.map(|red_flags| (red_flags, red_flags.scan(&text)));
+            let cells = self.encoder.cells(record).map_err(|_| NotesError::Tokenizer { index })?;
+            let cells = cells.as_deref().unwrap_or(&text);
+            let scanned = red_flags.map(|red_flags| (red_flags, red_flags.scan(cells)));
             let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(beginning(&text)));
             let is_elsewhere = scanned.as_ref().is_some_and(|(red_flags, note)| red_flags.is_elsewhere(note));
             Ok(Encoded {

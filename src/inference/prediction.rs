@@ -92,12 +92,18 @@ impl Outcome {
         }
     }
 
-    /// The same probabilities with a label that is at least as urgent as that of index `floor`: an
-    /// abstention becomes that label, so that no emergency is lost in it.
-    pub fn raise(&mut self, manifest: &Manifest, floor: usize) {
+    /// The same probabilities with a label that is at least as urgent as that of index `floor`. Where that is an
+    /// emergency, an abstention becomes a label, too, so that no emergency is lost in it: that of `floor`, or the most
+    /// probable if it is more urgent. Another floor leaves an abstention as it is: what made the model abstain may be
+    /// worse than what the rule is about.
+    pub fn raise(&mut self, manifest: &Manifest, floor: usize, is_emergency: bool) {
         let level = |label: &String| manifest.labels.iter().position(|known| known == label);
         let answered = self.label.as_ref().and_then(level);
-        let label = answered.map_or(floor, |answered| answered.min(floor));
+        if answered.is_none() && !is_emergency {
+            return;
+        }
+        let probable = self.predictions.first().map(|prediction| prediction.index);
+        let label = answered.or(probable).map_or(floor, |label| label.min(floor));
         self.raised = answered != Some(label);
         (self.label, self.reason) = (Some(manifest.labels[label].clone()), None);
     }
@@ -264,6 +270,25 @@ mod tests {
         let highest = |manifest| Outcome::new(manifest, &[0.0, 4.0], 1).unwrap().predictions[0].probability;
         assert!((highest(&sharp) - 1.0 / (1.0 + (-4f32).exp())).abs() < 1e-6);
         assert!((highest(&mild) - 1.0 / (1.0 + (-1f32).exp())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_floor_ends_an_abstention_only_where_it_is_an_emergency() {
+        let scale = manifest(&["1", "2", "3", "4"], json!({"abstain_below": 0.9, "ordinal": {"scale": "s"}}));
+        for (most_probable, floor, is_emergency, label) in
+            [(3, 1, true, Some("2")), (0, 1, true, Some("1")), (3, 2, false, None), (1, 2, false, None)]
+        {
+            let mut logits = [0.0; 4];
+            logits[most_probable] = 1.0;
+            let mut outcome = Outcome::new(&scale, &logits, 4).unwrap();
+            assert_eq!(outcome.label, None);
+            outcome.raise(&scale, floor, is_emergency);
+            assert_eq!(outcome.label.as_deref(), label, "{most_probable} {floor}");
+            assert_eq!((outcome.reason.is_none(), outcome.raised), (label.is_some(), label.is_some()));
+        }
+        let mut sure = Outcome::new(&scale, &[0.0, 0.0, 0.0, 9.0], 4).unwrap();
+        sure.raise(&scale, 2, false);
+        assert_eq!((sure.label.as_deref(), sure.raised), (Some("3"), true));
     }
 
     #[test]

@@ -149,6 +149,16 @@ impl Encoder {
         }
     }
 
+    /// As [`Encoder::text`], with a stroke for each tab, where a note has any: rules read what stands in a cell for
+    /// itself.
+    ///
+    /// # Errors
+    /// As [`Encoder::text`].
+    pub fn cells(&self, record: &Record) -> tokenizers::Result<Option<String>> {
+        let has_tabs = record.note.contains('\t');
+        has_tabs.then(|| self.normalise(&self.excerpt(record).replace('\t', " | "))).transpose()
+    }
+
     /// Far beyond what any model reads; keeps the work on one note within bounds.
     fn excerpt<'a>(&self, record: &'a Record) -> Cow<'a, str> {
         excerpt(&record.note, self.input.max_tokens.saturating_mul(64).max(1 << 16))

@@ -8,19 +8,20 @@
 
 mod age;
 mod context;
+mod forms;
 mod index;
 mod phrases;
 mod readings;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use model::manifest::{Field, FieldKind, Input};
 use model::{Manifest, PackageError, package};
 
 use super::record::{FieldValue, Record};
-use context::{Context, Read};
+use context::{Context, Read, Told};
 use index::{Group, Hits, Phrases};
 use phrases::{Clause, Spelling};
 use rules::{ChoiceRule, NumberRule, ReadingRule, Rules};
@@ -38,7 +39,11 @@ pub struct RedFlags {
     readings: Vec<Reading>,
     emergencies: Vec<Emergency>,
     sets: BTreeMap<String, Group>,
+    /// All phrases of emergencies.
+    said: Group,
     elsewhere: Group,
+    /// The least urgent level that answers what the model gives no label.
+    emergency_from: Option<usize>,
     own: Group,
     context: Context,
     spelling: Spelling,
@@ -65,8 +70,9 @@ struct Emergency {
     phrases: Group,
     all: Vec<Group>,
     below_age: Option<f64>,
+    unless_age: Option<f64>,
     except: Group,
-    now: bool,
+    told: Told,
 }
 
 /// One rule that holds for a record.
@@ -135,6 +141,7 @@ impl RedFlags {
         for (name, phrases) in &rules.sets {
             sets.insert(name.clone(), loose.add(phrases)?);
         }
+        let sets_end = sets.values().map(|set| set.end).max().unwrap_or(0);
         let mut emergencies = Vec::new();
         for rule in &rules.phrases {
             emergencies.push(Emergency {
@@ -143,12 +150,17 @@ impl RedFlags {
                 phrases: loose.add(&rule.phrases)?,
                 all: rule.all.iter().map(|name| sets[name].clone()).collect(),
                 below_age: rule.below_age,
+                unless_age: rule.unless_age,
                 except: exact.add(&rule.except)?,
-                now: rule.now,
+                told: Told { now: rule.now, passed: rule.passed },
             });
         }
+        let elsewhere = loose.add(rules.elsewhere.iter().flat_map(|rule| &rule.phrases))?;
+        let level = |name: &String| manifest.labels.iter().position(|label| label == name);
         Ok(RedFlags {
-            elsewhere: loose.add(rules.elsewhere.iter().flat_map(|rule| &rule.phrases))?,
+            said: sets_end..elsewhere.start,
+            elsewhere,
+            emergency_from: rules.emergency_from.as_ref().and_then(level),
             own: exact.add(&rules.own)?,
             fields: input.fields.clone(),
             labels: manifest.labels.clone(),
@@ -180,11 +192,13 @@ impl RedFlags {
         let read: Vec<_> = note
             .0
             .iter()
-            .map(|(clause, exact, loose)| (self.context.read(clause, exact), clause, exact, loose))
+            .map(|(clause, exact, loose)| {
+                (self.context.read(clause, exact, loose.of(&self.said)), clause, exact, loose)
+            })
             .collect();
-        let said = |group: &Group, except: &Group, now: bool| {
+        let said = |group: &Group, except: &Group, told: Told| {
             read.iter()
-                .find_map(|(read, _, exact, loose)| read.present(loose.of(group), exact.of(except), now))
+                .find_map(|(read, _, exact, loose)| read.present(loose.of(group), exact.of(except), told))
         };
         let age = self.age(record, note);
         let mut flags = self.numbers(record, &read, age);
@@ -198,23 +212,27 @@ impl RedFlags {
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        for Emergency { sign, at_least, phrases, all, below_age, except, now } in &self.emergencies {
-            if below_age.is_some_and(|below| age.is_none_or(|age| age >= below)) {
+        for Emergency { sign, at_least, phrases, all, below_age, unless_age, except, told } in
+            &self.emergencies
+        {
+            let is_older = unless_age.is_some_and(|from| age.is_some_and(|age| age >= from));
+            if is_older || below_age.is_some_and(|below| age.is_none_or(|age| age >= below)) {
                 continue;
             }
             let in_sets = || {
-                let words: Option<Vec<_>> = all.iter().map(|set| said(set, except, *now)).collect();
+                let words: Option<Vec<_>> = all.iter().map(|set| said(set, except, *told)).collect();
                 words.filter(|words| !words.is_empty()).map(|words| words.join(" + "))
             };
-            let words = said(phrases, except, *now).or_else(in_sets);
-            // The same sign may be told twice, with phrases of two levels: the more urgent stands.
-            let told = flags.iter().any(|flag| flag.sign == *sign && flag.at_least == *at_least);
-            if let Some(words) = words.filter(|_| !told) {
+            let words = said(phrases, except, *told).or_else(in_sets);
+            if let Some(words) = words {
                 let rule = "the note says so, neither denied nor as history".to_string();
                 flags.push(flag(sign, FlagValue::Text(words), rule, at_least));
             }
         }
         flags.sort_by_key(|flag| self.level(flag));
+        // The same sign may be told twice, with phrases of two levels: the more urgent stands.
+        let mut told = BTreeSet::new();
+        flags.retain(|flag| told.insert(flag.sign.clone()));
         flags
     }
 
@@ -223,7 +241,8 @@ impl RedFlags {
     pub fn is_elsewhere(&self, Scanned(clauses, signs): &Scanned) -> bool {
         let about = |(clause, exact, loose): &(Clause, Hits, Hits)| {
             let found = loose.of(&self.elsewhere);
-            !found.is_empty() && self.context.read(clause, exact).present(found, &[], false).is_some()
+            let read = || self.context.read(clause, exact, loose.of(&self.said));
+            !found.is_empty() && read().present(found, &[], Told::default()).is_some()
         };
         let none = clauses.iter().all(|(_, exact, _)| exact.of(&self.own).is_empty());
         *signs || none && clauses.iter().any(about)
@@ -232,6 +251,12 @@ impl RedFlags {
     /// Index of the label that the answer is at least, by `flags`.
     pub fn floor(&self, flags: &[RedFlag]) -> Option<usize> {
         flags.iter().filter(|flag| flag.at_least.is_some()).map(|flag| self.level(flag)).min()
+    }
+
+    /// Whether `floor` answers what the model gives no label. A lesser one bounds an answer alone: what is unknown beside
+    /// it may be worse.
+    pub fn is_emergency(&self, floor: usize) -> bool {
+        self.emergency_from.is_none_or(|level| floor <= level)
     }
 
     fn level(&self, flag: &RedFlag) -> usize {
@@ -252,7 +277,9 @@ impl RedFlags {
     /// The patient's age in years: what the field has, else what the note says.
     fn age(&self, record: &Record, Scanned(clauses, _): &Scanned) -> Option<f64> {
         let field = self.field(record, "age").map(|(age, _)| age);
-        field.or_else(|| clauses.iter().find_map(|(clause, ..)| age::age(&clause.words)))
+        let say =
+            |age: fn(&[&str]) -> Option<f64>| clauses.iter().find_map(|(clause, ..)| age(&clause.words));
+        field.or_else(|| say(age::age)).or_else(|| say(age::of_child))
     }
 
     /// Of the rules over one sign's number that hold, the most urgent.
@@ -276,7 +303,7 @@ impl RedFlags {
         }
         let says = |set: &String| {
             let set = &self.sets[set];
-            note.iter().any(|(read, _, _, loose)| read.present(loose.of(set), &[], false).is_some())
+            note.iter().any(|(read, _, _, loose)| read.present(loose.of(set), &[], Told::default()).is_some())
         };
         let mut flags: Vec<RedFlag> = Vec::new();
         for rule in &self.numbers {

@@ -31,14 +31,21 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
         let point = character == '.'
             && start.is_some_and(|from: usize| is_name_and_digits(&text[from..at]))
             && next.is_some_and(|c| c.is_ascii_digit());
-        let apostrophe = matches!(character, '\'' | '’') && start.is_some();
+        // "40,9" and "7,1" are numbers, too; "80,72" are two.
+        let point = point
+            || character == ','
+                && start
+                    .is_some_and(|from| is_digits(&text[from..at]) && !text[..from].ends_with(['/', ',']))
+                && next.is_some_and(|c| c.is_ascii_digit())
+                && !text[end + 1..].starts_with(|c: char| c.is_ascii_digit() || c == ',');
+        let apostrophe = matches!(character, '\'' | '’' | '`') && start.is_some();
         // So is "b.p.": its last full stop ends no clause.
         let initials = character == '.' && start.is_some_and(|from| is_initials(&text[from..at], next));
         let ideograph = is_ideograph(character);
         if (character.is_alphanumeric() && !ideograph) || point || apostrophe || initials {
             // A unit behind a digit ("70mmhg", "4cm") is a word of its own.
             if let Some(from) = start
-                && text[from..at].bytes().all(|b| b.is_ascii_digit() || b == b'.')
+                && text[from..at].bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','))
                 && character.is_alphabetic()
                 && let Some(clause) = clauses.last_mut()
             {
@@ -51,6 +58,12 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
         let Some(clause) = clauses.last_mut() else { break };
         clause.words.extend(start.take().map(|from| &text[from..at]));
         let ends = matches!(character, '.' | '!' | '?' | ';' | '。' | '；' | '？' | '！' | '\n');
+        // "Chest pain? No." is one statement, and "(!)" the mark of a value.
+        let ends = match character {
+            '?' => !is_answered(&text[end..]),
+            '!' => !text[..at].ends_with('('),
+            _ => ends,
+        };
         if ends {
             clauses.push(Clause { words: Vec::new() });
         } else if !character.is_whitespace() {
@@ -62,6 +75,17 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
     }
     clauses.retain(|clause| !clause.words.is_empty());
     clauses
+}
+
+fn is_digits(word: &str) -> bool {
+    (1..=GAP).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether what follows a question is "no".
+fn is_answered(behind: &str) -> bool {
+    let word = behind.trim_start();
+    let no = ["no", "none", "n", "denies"].iter().find_map(|no| word.strip_prefix(no));
+    no.is_some_and(|rest| rest.trim_start().is_empty() || rest.trim_start().starts_with(['.', ',', ';', '|']))
 }
 
 /// Digits, or a short name and digits.
@@ -148,6 +172,14 @@ impl Phrase {
     }
 }
 
+/// Whether nothing stands between a word and the one before it.
+pub fn is_glued(words: &[&str], at: usize) -> bool {
+    let (Some(before), Some(word)) = (at.checked_sub(1).map(|at| words[at]), words.get(at)) else {
+        return false;
+    };
+    before.as_ptr() as usize + before.len() == word.as_ptr() as usize
+}
+
 /// Where the rest of a phrase ends, if it stands at `at`.
 fn matches(parts: &[Part], words: &[&str], at: usize, same: &dyn Fn(&str, &str) -> bool) -> Option<usize> {
     let Some((part, rest)) = parts.split_first() else { return Some(at) };
@@ -164,14 +196,22 @@ fn matches(parts: &[Part], words: &[&str], at: usize, same: &dyn Fn(&str, &str) 
             false => None,
         },
         _ if word.is_some_and(|word| part.is(word, same)) => matches(rest, words, at + 1, same),
+        // "Chest-pain", "chest_pain" and HL7's "chest^pain".
+        _ if matches!(word, Some(&"-" | &"_" | &"^")) && is_glued(words, at) && is_glued(words, at + 1) => {
+            matches(parts, words, at + 1, same)
+        }
         _ => None,
     }
 }
 
+fn is_apostrophe(character: char) -> bool {
+    matches!(character, '\'' | '’' | '`')
+}
+
 /// Apostrophes are typed in several ways, or left out.
 pub fn is_word(word: &str, text: &str) -> bool {
-    let bare = |word: &'_ str| word.chars().filter(|c| !matches!(c, '\'' | '’')).collect::<String>();
-    word == text || (word.contains(['\'', '’']) || text.contains('\'')) && bare(word) == bare(text)
+    let bare = |word: &'_ str| word.chars().filter(|c| !is_apostrophe(*c)).collect::<String>();
+    word == text || (word.contains(is_apostrophe) || text.contains('\'')) && bare(word) == bare(text)
 }
 
 /// Misspellings of the words of phrases: one letter too few, too many, wrong or changed with the next.

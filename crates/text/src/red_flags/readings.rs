@@ -9,17 +9,20 @@ use super::phrases::{Clause, GAP};
 use super::rules::ReadingRule;
 
 /// Units of which no sign is: a number before one counts something else.
-const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec day days 年 月 天 小 分 个 week weeks wk wks \
+const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec day days 年 月 天 小 分 个 万 week weeks wk wks \
     month months mo year years yr yrs yo y cm mm km kg kgs g mg mcg ml l lpm litre litres liter \
     liters lb lbs inch inches ft feet miles meters metres staff people persons patients employees \
     workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge page pages form forms degree degrees times fingers toes";
 /// What may stand between a name and its number where they belong together.
-const BETWEEN: [&str; 24] = [
-    ":", "=", "-", ">", "<", "~", "≥", "≤", "@", "+", "is", "was", "of", "at", "to", "level", "now",
-    "around", "about", "read", "reading", "reads", "为", "是",
+const BETWEEN: [&str; 40] = [
+    "in", "blood", "serum", "plasma", "or", "arterial", "venous", "value", "*", "!", "h", "l", "hh", "ll",
+    ".", "→", ":", "=", "-", ">", "<", "~", "≥", "≤", "@", "+", "is", "was", "of", "at", "to", "level",
+    "now", "around", "about", "read", "reading", "reads", "为", "是",
 ];
 /// Words of a number in words before its last, at most ("one hundred and twenty-five").
 const LONGEST: usize = 5;
+/// Most words of what is in brackets between a name and its number ("SpO2 (RA): 74", "Pulse (!) 190").
+const BRACKETED: usize = 4;
 /// What begins a part of a clause that goes on about the sign before the comma.
 const GOES_ON: [&str; 7] = ["now", "today", "currently", "then", "dropped", "down", "later"];
 
@@ -53,9 +56,18 @@ pub fn numbers(
     };
     let value = |at: usize| {
         let (number, end) = number(words, at)?;
-        in_unit(number, at, end)
+        // No other sign's number is one of a pressure ("BP/HR: 120/80, 72").
+        let of_pressure = || is_pressure(words, at) || at >= 2 && is_pressure(words, at - 2);
+        (reading.unit == "mmHg" || !of_pressure()).then(|| in_unit(number, at, end))?
     };
+    if let Some(sum) = components(words, names).filter(|_| reading.components) {
+        return vec![sum];
+    }
     let mut found = by_name(words, names, reading, &is_free, &value);
+    if reading.under {
+        let under = (2..words.len()).filter(|at| is_free(*at) && is_pressure(words, at - 2));
+        found.extend(under.filter_map(value));
+    }
     // "RR44": a name and its number in one word.
     for at in (0..words.len()).filter(|at| is_free(*at)) {
         let word = words[at];
@@ -94,10 +106,12 @@ fn by_name(
     let free = names.iter().filter(|name| !is_time(name) && is_free(name.start));
     if reading.adjacent {
         let number = |name: &Hit| {
-            let most = words.len().min(name.end + 2 * GAP);
-            (name.end..most).find(|at| !BETWEEN.contains(&words[*at])).and_then(value)
+            let at = behind_signs(words, name.end);
+            at.and_then(value)
+                .into_iter()
+                .chain(at.into_iter().flat_map(|at| changes(words, at).filter_map(value)))
         };
-        return free.filter_map(number).collect();
+        return free.flat_map(number).collect();
     }
     let free = free.map(|name| name.end).min();
     if reading.unit == "%" {
@@ -113,9 +127,13 @@ fn by_name(
     let mut found = Vec::new();
     let mut part = free;
     while let Some(begin) = part {
+        let begin = behind_brackets(words, begin);
         let stop = (begin..words.len()).find(is_end).unwrap_or(words.len());
         let mut said = begin..stop.min(begin + 2 * GAP);
-        found.extend(said.find_map(value));
+        if let Some(at) = said.find(|at| value(*at).is_some()) {
+            found.extend(value(at));
+            found.extend(changes(words, at).filter_map(value));
+        }
         let next = stop + 1;
         part = Some(next).filter(|next| words.get(*next).is_some_and(|word| GOES_ON.contains(word)));
     }
@@ -130,6 +148,66 @@ fn by_name(
         found.extend(places.filter(is_pair).filter_map(value));
     }
     found
+}
+
+/// The place behind what may stand between a name and its number.
+fn behind_signs(words: &[&str], from: usize) -> Option<usize> {
+    let mut at = from;
+    while at < words.len().min(from + 3 * GAP) {
+        match behind_brackets(words, at) {
+            behind if behind > at => at = behind,
+            _ if BETWEEN.contains(&words[at]) => at += 1,
+            _ => return Some(at),
+        }
+    }
+    None
+}
+
+/// The place behind a few words in brackets, or the same place.
+fn behind_brackets(words: &[&str], at: usize) -> usize {
+    if !matches!(words.get(at), Some(&"(" | &"[")) {
+        return at;
+    }
+    let most = words.len().min(at + BRACKETED + 2);
+    let close = (at + 1..most).find(|at| matches!(words[*at], ")" | "]"));
+    // "(74)" is the number itself.
+    let close = close.filter(|close| (at + 1..*close).all(|at| number(words, at).is_none()));
+    close.map_or(at, |close| close + 1)
+}
+
+/// The places of the numbers to which one changes: "HR 120 -> 190".
+fn changes<'w>(words: &'w [&str], mut at: usize) -> impl Iterator<Item = usize> + 'w {
+    std::iter::from_fn(move || {
+        let (_, end) = number(words, at)?;
+        let end = end + usize::from(percent(words, end));
+        let arrow = match (words.get(end), words.get(end + 1)) {
+            (Some(&"→"), _) => 1,
+            (Some(&"-"), Some(&">")) => 2,
+            _ => return None,
+        };
+        at = end + arrow;
+        Some(at)
+    })
+}
+
+/// The sum of a scale's parts: "GCS E2 V2 M3", "GCS E2V2M3", "GCS 4 5 6", "GCS 2-2-3".
+fn components(words: &[&str], names: &[Hit]) -> Option<f64> {
+    let name = names.iter().map(|name| name.end).min()?;
+    let near = words[name..]
+        .iter()
+        .take(4 * GAP)
+        .filter(|word| !matches!(**word, ":" | "-" | "=" | "(" | "+" | ","));
+    // "GCS 14" is no part.
+    let parts: String =
+        near.take_while(|word| word.len() == 1 || word.starts_with(['e', 'v', 'm'])).copied().collect();
+    let mut parts = parts.chars();
+    let mut sum = 0;
+    for letter in ['e', 'v', 'm'] {
+        let first = parts.next()?;
+        let digit = if first == letter { parts.next()? } else { first };
+        sum += digit.to_digit(10).filter(|part| (1..=6).contains(part))?;
+    }
+    Some(f64::from(sum))
 }
 
 /// Whether two numbers that stand alone are a pressure: no date, dose or share, which have smaller numbers, or the
@@ -166,7 +244,7 @@ fn percent(words: &[&str], at: usize) -> bool {
 fn number(words: &[&str], at: usize) -> Option<(f64, usize)> {
     let word = words.get(at)?;
     if word.as_bytes()[0].is_ascii_digit() {
-        let number: f64 = word.parse().ok()?;
+        let number: f64 = word.trim_end_matches("'s").replace(',', ".").parse().ok()?;
         // "7o/40": a letter for a nought.
         let nought = matches!(words.get(at + 1), Some(&"o")) && matches!(words.get(at + 2), Some(&"/"));
         return Some(if nought { (10.0 * number, at + 2) } else { (number, at + 1) });
@@ -241,6 +319,10 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
     let near = &behind[..behind.len().min(4)];
     let next = near.iter().find(|word| !matches!(**word, "°" | "º" | "deg" | "degrees" | "'"));
     let is = |units: &[&str]| next.is_some_and(|word| units.contains(word));
+    // "K 7.4 H" is high and no hour.
+    if near.first() == Some(&"h") && near.get(1).is_none_or(|word| !word.starts_with(char::is_alphabetic)) {
+        return converted(number, &[], reading);
+    }
     // "38 mg/dl" is no weight.
     let is_share = near.get(1) == Some(&"/") && unit.contains('/') && unit != "/min";
     match (unit, &reading.other_unit) {
@@ -250,6 +332,10 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
             Some((number - 32.0) / 1.8)
         }
         ("mmHg", _) if near.contains(&"kpa") => Some(number * 7.500_62),
+        // Millimetres of mercury, and UCUM's "mm[Hg]".
+        ("mmHg", _) if near.starts_with(&["mm", "hg"]) || near.starts_with(&["mm", "[", "hg"]) => {
+            Some(number)
+        }
         _ if !is_share && next.is_some_and(|word| OTHER_UNITS.split(' ').any(|unit| unit == *word)) => None,
         ("/min", _) if is(&["+"]) => None,
         (_, Some(other)) if number >= other.from => Some((10.0 * number / other.divided_by).round() / 10.0),

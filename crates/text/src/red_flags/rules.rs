@@ -32,6 +32,9 @@ pub struct Rules {
     /// Phrases of the labels' own subjects: a note that says one is not elsewhere, whatever else it mentions.
     #[serde(default)]
     pub own: Vec<String>,
+    /// The least urgent level that answers what the model gives no label; where it is absent, every level does.
+    #[serde(default)]
+    pub emergency_from: Option<String>,
     /// What denies, or makes into history.
     #[serde(default)]
     pub context: ContextRule,
@@ -121,6 +124,12 @@ pub struct ReadingRule {
     /// Whether two numbers that can be a pressure are one without a name ("60/30").
     #[serde(default)]
     pub pairs: bool,
+    /// Whether it is the second number of a pressure ("180/140").
+    #[serde(default)]
+    pub under: bool,
+    /// Whether its parts may be written for their sum ("E2 V2 M3").
+    #[serde(default)]
+    pub components: bool,
     /// Another unit, which the size of a number tells from the sign's own.
     #[serde(default)]
     pub other_unit: Option<OtherUnit>,
@@ -160,12 +169,18 @@ pub struct PhraseRule {
     /// For ages below this, which a field or the note says.
     #[serde(default)]
     pub below_age: Option<f64>,
+    /// Not from this age on, where a field or the note says one.
+    #[serde(default)]
+    pub unless_age: Option<f64>,
     /// Phrases that hold one of these and mean something else ("sleep apnea").
     #[serde(default)]
     pub except: Vec<String>,
     /// Whether it is always of the moment: words of history do not take it back.
     #[serde(default)]
     pub now: bool,
+    /// Whether it is one though it has passed ("facial droop resolved").
+    #[serde(default)]
+    pub passed: bool,
 }
 
 /// Words that take a phrase back.
@@ -175,6 +190,10 @@ pub struct ContextRule {
     /// Before it, up to the next comma.
     #[serde(default)]
     pub before: Vec<String>,
+    /// Before it, up to the next comma, unless a word stands between that is no filler, phrase or word for "or"
+    /// ("no helmet seizing").
+    #[serde(default)]
+    pub denials: Vec<String>,
     /// Before a list of such phrases, across commas.
     #[serde(default)]
     pub before_list: Vec<String>,
@@ -187,21 +206,36 @@ pub struct ContextRule {
     /// What says nothing between a denial and what it touches.
     #[serde(default)]
     pub fillers: Vec<String>,
+    /// What else does not use up `denials` and `history` between them and what they reach ("no left facial droop").
+    #[serde(default)]
+    pub between: Vec<String>,
     /// What denies nothing though it holds a word that does ("no helmet", 无力).
     #[serde(default)]
     pub words: Vec<String>,
-    /// What makes into history: before it, up to the next comma.
+    /// What makes into history: before it, as `denials`.
     #[serde(default)]
     pub history: Vec<String>,
+    /// What makes into history: before a list of such phrases, across commas.
+    #[serde(default)]
+    pub history_list: Vec<String>,
+    /// Behind it: what says that it is of today, whatever `history` says ("h/o vomiting blood this am").
+    #[serde(default)]
+    pub history_until: Vec<String>,
     /// After it, within three words.
     #[serde(default)]
     pub after: Vec<String>,
+    /// After it, too, but not of what is an emergency though it has passed.
+    #[serde(default)]
+    pub ended: Vec<String>,
     /// Ends what stands before.
     #[serde(default)]
     pub until: Vec<String>,
     /// Ends what stands after.
     #[serde(default)]
     pub after_until: Vec<String>,
+    /// What no member of a list of `denies` says that is denied ("denies fever, chills, facial droop noted").
+    #[serde(default)]
+    pub not_bare: Vec<String>,
     /// Phrases that mean something else, whatever rule they would hold for.
     #[serde(default)]
     pub except: Vec<String>,
@@ -254,6 +288,11 @@ impl Rules {
             .map(|rule| (&rule.sign, &rule.at_least))
             .chain(self.choices.iter().map(|rule| (&rule.sign, &rule.at_least)))
             .chain(self.phrases.iter().map(|rule| (&rule.sign, &rule.at_least)));
+        if let Some(level) = &self.emergency_from
+            && !scale.is_some_and(|labels| labels.contains(level))
+        {
+            return Err(format!("emergency_from: \"{level}\" is no level of the model"));
+        }
         for (sign, level) in levels {
             match (level, scale) {
                 (None, None) => {}
