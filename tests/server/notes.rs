@@ -443,6 +443,35 @@ async fn an_emergency_in_words_is_flagged_unless_it_is_denied_or_history() {
 }
 
 #[tokio::test]
+async fn a_red_flag_that_is_no_emergency_bounds_an_answer_and_ends_no_abstention() {
+    let server = server();
+    // Level 3 at the least, and besides something that the model does not know and that may be worse.
+    for note in ["zxqv wkjh, sob", "qwxz vbnm plkj, trouble breathing"] {
+        let answer = result(triage(&server, note, Value::Null).await).await;
+        assert_eq!((&answer["label"], &answer["abstained"]), (&Value::Null, &json!(true)), "{answer}");
+        assert_eq!(answer["red_flags"][0]["at_least"], "3", "{answer}");
+    }
+    let emergency = result(triage(&server, "zxqv wkjh, throat closing", Value::Null).await).await;
+    assert_eq!((&emergency["label"], &emergency["abstained"]), (&json!("1"), &json!(false)), "{emergency}");
+}
+
+#[tokio::test]
+async fn cells_of_a_table_and_answers_of_a_form_are_read_each_for_itself() {
+    let server = server();
+    for (note, flagged) in [
+        ("no fever\tfacial droop", true),
+        ("Chest pain\tNo", false),
+        ("Chest pain: No\nShortness of breath: No\nFever: Yes", false),
+        ("Chest pain: Yes\nTrouble breathing: No\nFever: No", true),
+        ("BP (!) 70/40 | Pulse (!) 140 | Temp 98.6 °F (37 °C)", true),
+        ("weakness. Systolic blood pressure 128 mmHg. Diastolic blood pressure 62 mmHg.", false),
+    ] {
+        let answer = result(triage(&server, note, Value::Null).await).await;
+        assert_eq!(!answer["red_flags"].as_array().unwrap().is_empty(), flagged, "{note}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_note_unlike_those_of_training_gets_no_label() {
     let server = server();
     for note in [
