@@ -161,8 +161,47 @@ fn rules_that_do_not_fit_the_model_are_refused() {
     refused("choices", json!([{"sign": "mental", "value": "x", "at_least": "1"}]), "the value \"x\"");
     refused("phrases", json!([{"sign": "a", "at_least": "1", "phrases": ["Chest"]}]), "\"Chest\"");
     refused("phrases", json!([{"sign": "a", "phrases": ["chest"]}]), "at_least is absent");
+    refused("emergency_from", json!("9"), "\"9\" is no level");
     let nominal = RedFlags::parse(rules().to_string().as_bytes(), &manifest(Value::Null)).unwrap_err();
     assert!(nominal.contains("no level"), "{nominal}");
+}
+
+#[test]
+fn any_other_word_uses_up_a_denial_or_history_and_an_answer_is_of_what_stands_before_it() {
+    let mut changed = rules();
+    changed["context"]["before"] = json!([]);
+    changed["context"]["denials"] = json!(["no", "without"]);
+    changed["context"]["history"] = json!(["history of"]);
+    changed["context"]["history_until"] = json!(["this morning"]);
+    changed["context"]["between"] = json!(["acute", "left"]);
+    changed["emergency_from"] = json!("1");
+    let flags = RedFlags::parse(changed.to_string().as_bytes(), &manifest(json!({"scale": "s"}))).unwrap();
+    assert!(flags.is_emergency(0) && !flags.is_emergency(1));
+    for (note, flagged) in [
+        ("no acute chest pain", false),
+        ("no fever or chest pain", false),
+        ("no n/v/chest pain", false),
+        ("no cardiac arrest and chest pain", false),
+        ("history of left chest pain", false),
+        ("no fall chest pain", true),
+        ("no food or drink chest pain", true),
+        ("no fever (chest pain)", true),
+        ("no fever | chest pain", true),
+        ("history of htn chest pain", true),
+        ("history of chest pain this morning", true),
+        ("chest pain: no", false),
+        ("chest pain: no cough: yes", false),
+        ("cough: no chest pain: yes", true),
+        ("chest pain? no.", false),
+        ("chest pain - none", false),
+        ("[ ] chest pain [x] cough", false),
+        ("[x] chest pain [ ] cough", true),
+        ("chest pain [ ] cough [x]", false),
+        ("chest pain: no relief of it", true),
+    ] {
+        let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; 4] };
+        assert_eq!(!flags.find(&record, &flags.scan(note)).is_empty(), flagged, "{note}");
+    }
 }
 
 #[test]
