@@ -156,6 +156,47 @@ async fn what_is_there_behind_a_denial_is_not_denied() {
 }
 
 #[tokio::test]
+async fn notes_as_people_in_a_hurry_write_them_are_read() {
+    let server = server();
+    // Each note with its names, and what is told of each: denied, supposed, history.
+    type Said = (bool, bool, bool);
+    const THERE: Said = (false, false, false);
+    const DENIED: Said = (true, false, false);
+    const SUPPOSED: Said = (false, true, false);
+    const PAST: Said = (false, false, true);
+    let rows: &[(&str, &[(&str, Said)])] = &[
+        ("Fever - no, cough - yes", &[("Fever", DENIED), ("cough", THERE)]),
+        ("Diabetes | No | Hypertension | Yes", &[("Diabetes", DENIED), ("Hypertension", THERE)]),
+        ("Fever? No. Rash? Yes.", &[("Fever", DENIED), ("Rash", THERE)]),
+        ("[ ] Diabetes [x] Hypertension", &[("Diabetes", DENIED), ("Hypertension", THERE)]),
+        ("+ fever, - rash", &[("fever", THERE), ("rash", DENIED)]),
+        ("Pertinent negatives: fever, rash", &[("fever", DENIED), ("rash", DENIED)]),
+        ("cough w/o seizures", &[("cough", THERE), ("seizures", DENIED)]),
+        ("malaria test negative", &[("malaria", DENIED)]),
+        ("denies fever. productive cough", &[("fever", DENIED), ("cough", THERE)]),
+        ("asthma 2) diabetes", &[("asthma", THERE), ("diabetes", THERE)]),
+        ("no fever, severe headache", &[("fever", DENIED), ("headache", THERE)]),
+        ("PAST MEDICAL HISTORY\nAsthma", &[("Asthma", PAST)]),
+        ("Pneumonia (resolved)", &[("Pneumonia", PAST)]),
+        ("Return precautions: fever, vomiting", &[("fever", SUPPOSED), ("vomiting", SUPPOSED)]),
+        ("No hypoglycemia on metformin", &[("hypoglycemia", DENIED), ("metformin", THERE)]),
+        ("NO DIABETES", &[("DIABETES", DENIED)]),
+    ];
+    let notes: Vec<&str> = rows.iter().map(|(note, _)| *note).collect();
+    for ((note, names), result) in rows.iter().zip(extract(&server, "biomedical-entities", &notes).await) {
+        let entities = result["entities"].as_array().unwrap();
+        assert_eq!(entities.len(), names.len(), "{note}: {result}");
+        for (entity, (name, (negated, speculated, historical))) in entities.iter().zip(*names) {
+            let told = entity["text"].as_str().unwrap();
+            assert!(told.ends_with(name), "{note}: {result}");
+            let said = (&entity["negated"], &entity["speculated"], &entity["historical"]);
+            let expected = (&json!(negated), &json!(speculated), &json!(historical));
+            assert_eq!(said, expected, "{note}, {name}: {result}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_did_not_cause_or_only_relieved_is_no_adverse_effect() {
     let server = server();
     let notes = [
@@ -163,6 +204,12 @@ async fn what_did_not_cause_or_only_relieved_is_no_adverse_effect() {
         "No relief of headache with ibuprofen.",
         "Headache not relieved by ibuprofen.",
         "Seizure-free on levetiracetam.",
+        "Headache improved with ibuprofen.",
+        "Ondansetron prevented vomiting.",
+        "Despite warfarin, she had a stroke.",
+        "Seizures recurred when levetiracetam was stopped.",
+        "Rash unlikely due to amoxicillin.",
+        "Did not have angioedema from lisinopril",
     ];
     for (note, result) in notes.iter().zip(extract(&server, "adverse-drug-events", &notes).await) {
         for relation in result["relations"].as_array().unwrap() {

@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
+use super::answers::Answer;
 use super::cues::people::{PATIENT, RELATIVES, is_heading};
 use super::cues::{Does, Says, longest};
-use super::statement::Statement;
+use super::statement::{Gap, Statement};
 use super::tokens::Token;
 
 /// Most tokens of a heading.
@@ -66,40 +67,52 @@ impl Assertion {
     }
 }
 
-/// What every sentence of a text says, in order.
-pub fn statements(
+/// What every clause of a text says, in order.
+pub(super) fn statements(
     text: &str,
     tokens: &[Token],
     lowers: &[String],
-    sentences: &[Range<usize>],
+    clauses: &[Range<usize>],
+    answers: &[Answer],
 ) -> Vec<Statement> {
-    let headings = headings(text, tokens, lowers, sentences);
-    let read = |(sentence, heading): (&Range<usize>, Range<usize>)| {
-        let places: Vec<usize> = heading.clone().chain(sentence.clone()).collect();
+    let headings = headings(text, tokens, lowers, clauses, answers);
+    let mut answers = answers.iter().peekable();
+    let read = |(clause, heading): (&Range<usize>, Range<usize>)| {
+        let places: Vec<usize> = heading.clone().chain(clause.clone()).collect();
         let words: Vec<&str> = places.iter().map(|at| &text[tokens[*at].bytes.clone()]).collect();
         let own: Vec<&str> = places.iter().map(|at| lowers[*at].as_str()).collect();
-        let apart = |at: &usize| *at > 0 && tokens[at - 1].end < tokens[*at].start;
-        let apart: Vec<bool> = places.iter().map(apart).collect();
-        Statement::read(&own, &words, &apart, heading.len())
+        let gap = |at: &usize| match *at {
+            0 => Gap::None,
+            at => Gap::of(&text[tokens[at - 1].bytes.end..tokens[at].bytes.start]),
+        };
+        let gaps: Vec<Gap> = places.iter().map(gap).collect();
+        let mut own_answers = Vec::new();
+        while let Some(answer) = answers.next_if(|answer| answer.at.end <= clause.end) {
+            let place = |at: usize| at - clause.start + heading.len();
+            let at = place(answer.at.start)..place(answer.at.end);
+            own_answers.push(Answer { at, ..answer.clone() });
+        }
+        Statement::read(&own, &words, &gaps, heading.len(), &own_answers)
     };
-    sentences.iter().zip(headings).map(read).collect()
+    clauses.iter().zip(headings).map(read).collect()
 }
 
-/// Of each sentence the heading that speaks of it, as a range of tokens, which is empty where there is none.
+/// Of each clause the heading that speaks of it, as a range of tokens, which is empty where there is none.
 ///
-/// A heading alone on its line ends with a colon and goes on to a blank line or to the next heading; one with text behind it
-/// goes on to its line's end or to another heading. What a heading says of the family ends where the patient is named. A
+/// A heading alone on its line, with a colon or one that is known, goes on to a blank line or to the next heading; one with text
+/// behind it goes on to its line's end or to another heading. What a heading says of the family ends where the patient is named. A
 /// question mark before a blank may belong to what follows: "? Pneumonia".
 fn headings(
     text: &str,
     tokens: &[Token],
     lowers: &[String],
-    sentences: &[Range<usize>],
+    clauses: &[Range<usize>],
+    answers: &[Answer],
 ) -> Vec<Range<usize>> {
-    let mut all = Vec::with_capacity(sentences.len());
+    let mut all = Vec::with_capacity(clauses.len());
     let (mut block, mut inline, mut just) = (0..0, false, false);
-    for (number, sentence) in sentences.iter().enumerate() {
-        let Range { start, end } = *sentence;
+    for (number, clause) in clauses.iter().enumerate() {
+        let Range { start, end } = *clause;
         let between = match start {
             0 => "\n",
             _ => &text[tokens[start - 1].bytes.end..tokens[start].bytes.start],
@@ -109,19 +122,35 @@ fn headings(
             (block, inline) = (0..0, false);
         }
         just = false;
+        let answered = |at: usize| answers.binary_search_by_key(&at, |answer| answer.at.start).is_ok();
         let colon = lowers[start..end].iter().take(HEADING).position(|lower| lower == ":");
-        let known = |label: &Range<usize>| {
-            let words: Vec<&str> = lowers[label.start..label.end - 1].iter().map(String::as_str).collect();
-            lines > 0 || is_heading(&words)
+        let colon = colon.map(|at| start + at).filter(|at| !answered(*at));
+        let is_known = |label: Range<usize>| {
+            let words: Vec<&str> = lowers[label].iter().map(String::as_str).collect();
+            is_heading(&words)
         };
-        let label = colon.map(|at| start..start + at + 1).filter(known);
-        let of_person =
-            |label: &Range<usize>| label.len() > 1 && RELATIVES.contains(&lowers[label.end - 2].as_str());
+        let ends_line = tokens
+            .get(end)
+            .is_none_or(|next| text[tokens[end - 1].bytes.end..next.bytes.start].contains(['\n', '\r']));
+        let label = match colon {
+            Some(colon) if lines > 0 || is_known(start..colon) => Some(start..colon + 1),
+            None if lines > 0 && ends_line && end - start <= HEADING && is_known(start..end) => {
+                Some(start..end)
+            }
+            _ => None,
+        };
+        let of_person = |label: &Range<usize>| {
+            label.len() > 1 && colon.is_some() && RELATIVES.contains(&lowers[label.end - 2].as_str())
+        };
         if let Some(label) = label.filter(|label| !of_person(label)) {
             inline = label.end < end;
             let says = spoken(&lowers[label.clone()]);
-            let speaks =
-                if inline { says.any(Says::FAMILY.and(Says::PAST)) } else { says != Says::default() };
+            // "Family: stroke" speaks of no more than it stands before, "Family history: stroke." of its line.
+            let short = label.len() == 2 && !is_known(label.start..label.end - 1);
+            let speaks = match inline {
+                true => says.any(Says::FAMILY.and(Says::PAST)) && !short,
+                false => says != Says::default(),
+            };
             block = if speaks { label } else { 0..0 };
             just = true;
             all.push(0..0);
@@ -134,8 +163,10 @@ fn headings(
                 lowers[start..end].iter().find(|word| !matches!(word.as_str(), "the" | "this" | "our"));
             let patient = begins.is_some_and(|word| PATIENT.contains(&word.as_str()));
             let pronoun = begins.is_some_and(|word| matches!(word.as_str(), "he" | "she" | "they" | "i"));
-            // "Family history: mother had a stroke. She also has diabetes."
-            if patient || pronoun && !relative(&lowers[block.start..start]) {
+            // "Family history: mother had a stroke. She also has diabetes.", "Family history: stroke. Seizures now."
+            let now =
+                lowers[start..end].iter().any(|word| matches!(word.as_str(), "now" | "today" | "currently"));
+            if patient || now || pronoun && !relative(&lowers[block.start..start]) {
                 (block, inline) = (0..0, false);
             }
         }
@@ -175,3 +206,7 @@ mod tests;
 #[cfg(test)]
 #[path = "sentence_tests.rs"]
 mod sentence_tests;
+
+#[cfg(test)]
+#[path = "shorthand_tests.rs"]
+mod shorthand_tests;

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use denials::{
-    CHANGES, DENIED, DENIED_LIST, DENIED_NEAR, DENIES, DENIES_A_WORD, DENIES_IN_A_NAME, DID_NOT, NOTHING,
+    CHANGES, DENIED, DENIED_LIST, DENIED_NEAR, DENIES, DENIES_A_WORD, DENIES_IN_A_NAME, DENIES_OPENING,
+    DID_NOT, NOTHING,
 };
 use people::{
-    DENIES_FAMILY, DENIES_PAST, FAMILY, FAMILY_BACK, OTHERS, PAST, PAST_BEFORE, PAST_NEXT, PATIENT, RELATIVES,
+    DENIES_FAMILY, DENIES_PAST, FAMILY, FAMILY_BACK, OTHERS, PAST, PAST_ADJECTIVES, PAST_BEFORE, PAST_NEXT,
+    PATIENT, RELATIVES,
 };
 use suppositions::{DENIES_AND_SUPPOSES, SUPPOSED, SUPPOSED_NEAR, SUPPOSES, SUPPOSES_NEXT, UNLIKELY};
 use turns::{AFFIRMS, CIRCUMSTANCES, NOTED, RESUMES, RETURNS, SUBORDINATES, TURNS};
@@ -57,6 +59,10 @@ pub enum Does {
     Next(Says),
     /// Speaks of what follows it, unless a name begins with it: "absence of the iris".
     Begins(Says),
+    /// Speaks of what follows it where it begins a statement.
+    Opens(Says),
+    /// Speaks of a name right behind it, or of one that begins with it.
+    Adjective(Says),
     /// Speaks of what stands before it.
     Back(Says),
     /// Speaks of what stands right before it.
@@ -110,11 +116,13 @@ static PHRASES: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
         (DID_NOT, Does::Ahead(denied)),
         (DENIES_IN_A_NAME, Does::Begins(denied)),
         (DENIES_A_WORD, Does::Word(denied)),
+        (DENIES_OPENING, Does::Opens(denied)),
         (SUPPOSES, Does::Ahead(supposed)),
         (SUPPOSES_NEXT, Does::Next(supposed)),
         (DENIES_AND_SUPPOSES, Does::Ahead(denied.and(supposed))),
         (PAST, Does::Ahead(past)),
         (PAST_NEXT, Does::Next(past)),
+        (PAST_ADJECTIVES, Does::Adjective(past)),
         (DENIES_PAST, Does::Ahead(denied.and(past))),
         (FAMILY, Does::Ahead(Says::FAMILY)),
         (DENIES_FAMILY, Does::Ahead(denied.and(Says::FAMILY))),
@@ -143,7 +151,7 @@ static PHRASES: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
 
 /// The longest phrase that begins at `at`: its words, and everything that it may do.
 pub fn longest(lowers: &[&str], at: usize) -> Option<(usize, Vec<Does>)> {
-    let of = PHRASES.get(lowers[at])?;
+    let of = PHRASES.get(lowers.get(at)?)?;
     let mut begins = of.iter().filter(|(words, _)| lowers[at..].starts_with(words)).peekable();
     let length = begins.peek()?.0.len();
     Some((length, begins.take_while(|(words, _)| words.len() == length).map(|(_, does)| *does).collect()))

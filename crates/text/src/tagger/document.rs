@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::super::terms::is_ideograph;
+use super::answers::answers;
 use super::assertion::{Assertion, statements};
 use super::chain::Span;
+use super::clauses::{SHORTENED, clauses};
 use super::features::{abbreviations, features};
 use super::lexicon::Lexicons;
 use super::statement::Statement;
@@ -23,14 +26,70 @@ pub struct Document {
     pub lowers: Vec<String>,
     /// Tokens of each sentence.
     pub sentences: Vec<Range<usize>>,
-    /// What each sentence says of the names in it.
-    pub statements: Vec<Statement>,
+    /// What it says of the names in it.
+    pub said: Said,
     /// Features of each token, by their hashes, in no order.
     pub features: Vec<Vec<u32>>,
     /// Tokens of the whole text.
     pub total: usize,
     /// Of a text that an encoder reads: the parts that it reads each by itself.
     pub windows: Vec<Window>,
+}
+
+/// What a text says of the names in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Said {
+    /// Tokens of each clause.
+    clauses: Vec<Range<usize>>,
+    /// What each says.
+    statements: Vec<Statement>,
+    /// Tokens that no name begins or ends with.
+    outside: Vec<bool>,
+}
+
+impl Said {
+    /// What `text` says; `sentences` are as [`sentences`] cuts it.
+    pub(super) fn read(text: &str, tokens: &[Token], lowers: &[String], sentences: &[Range<usize>]) -> Said {
+        let answers = answers(text, tokens, lowers);
+        let clauses = clauses(text, tokens, lowers, sentences, &answers);
+        let statements = statements(text, tokens, lowers, &clauses, &answers);
+        let outside = |lower: &String| {
+            lower.starts_with(|of: char| !of.is_ascii() && !of.is_alphanumeric() || is_ideograph(of))
+        };
+        let mut outside: Vec<bool> = lowers.iter().map(outside).collect();
+        answers.iter().for_each(|answer| outside[answer.at.clone()].fill(true));
+        Said { clauses, statements, outside }
+    }
+
+    /// The clause that a token is in.
+    fn at(&self, token: usize) -> Option<(&Range<usize>, &Statement)> {
+        let at = self.clauses.partition_point(|clause| clause.end <= token);
+        Some((self.clauses.get(at)?, self.statements.get(at)?))
+    }
+
+    /// The parts of a name that stand in one clause each and begin and end with a word; those without a word are none.
+    fn parts(&self, name: Span, lowers: &[String]) -> Vec<Span> {
+        let mut parts = Vec::new();
+        let mut start = name.start;
+        while start < name.end {
+            let end = self.at(start).map_or(name.end, |(clause, _)| clause.end.min(name.end));
+            let whole = start == name.start && end == name.end;
+            let mark = |at: usize| !whole && !lowers[at].starts_with(char::is_alphanumeric);
+            let mut part = Span { start, end, ..name };
+            while part.start + 1 < part.end && (self.outside[part.start] || mark(part.start)) {
+                part.start += 1;
+            }
+            while part.start + 1 < part.end && (self.outside[part.end - 1] || mark(part.end - 1)) {
+                part.end -= 1;
+            }
+            let word = |lower: &String| lower.chars().filter(|of| of.is_alphabetic()).count() > 1;
+            if whole || lowers[part.start..part.end].iter().any(word) {
+                parts.push(part);
+            }
+            start = end;
+        }
+        if parts.is_empty() { vec![name] } else { parts }
+    }
 }
 
 /// A part of a text as an encoder reads it.
@@ -43,10 +102,6 @@ pub struct Window {
     /// Of each token the place of its first piece among `ids`.
     pub firsts: Vec<usize>,
 }
-
-/// Words before a full stop that ends no sentence.
-const SHORTENED: [&str; 16] =
-    ["dr", "mr", "mrs", "ms", "prof", "st", "vs", "eg", "ie", "no", "fig", "approx", "al", "cf", "ca", "sp"];
 
 /// Fewest characters of a line that was broken because it was full.
 const FULL_LINE: usize = 60;
@@ -66,33 +121,29 @@ impl Document {
             features(&words[at.clone()], &lowers[at.clone()], &heads[at], lexicons)
         };
         let features = sentences.iter().flat_map(of).collect();
-        let statements = statements(text, &tokens, &lowers, &sentences);
-        Document { tokens, lowers, sentences, statements, features, total, windows: Vec::new() }
+        let said = Said::read(text, &tokens, &lowers, &sentences);
+        Document { tokens, lowers, sentences, said, features, total, windows: Vec::new() }
     }
 
-    /// The sentence that a token is in, by its number.
-    fn sentence(&self, token: usize) -> usize {
-        self.sentences.partition_point(|sentence| sentence.end <= token)
-    }
-
-    /// What is said of a name, by the sentence that it begins in.
-    pub fn said(&self, name: Span) -> Assertion {
-        let at = self.sentence(name.start);
-        let (Some(Range { start, end }), Some(statement)) = (self.sentences.get(at), self.statements.get(at))
-        else {
+    /// What is said of a name, by the clause that it begins in; `among` are the names of the text, itself with them.
+    pub fn said(&self, name: Span, among: &[Span]) -> Assertion {
+        let Some((Range { start, end }, statement)) = self.said.at(name.start) else {
             return Assertion::default();
         };
-        statement.of(name.start - start..name.end.min(*end) - start)
+        let other = |other: &&Span| other.label != name.label && *start < other.end && other.end < name.start;
+        let others: Vec<usize> = among.iter().filter(other).map(|other| other.end - start).collect();
+        statement.of(name.start - start..name.end.min(*end) - start, &others)
     }
 
-    /// What is said of the tie between two names of one sentence.
-    pub fn tie(&self, one: Span, other: Span) -> Tie {
-        let at = self.sentence(one.start);
-        let (Some(Range { start, .. }), Some(statement)) = (self.sentences.get(at), self.statements.get(at))
-        else {
+    /// What is said of the tie from one name to another.
+    pub fn tie(&self, from: Span, to: Span) -> Tie {
+        let Some((Range { start, end }, statement)) = self.said.at(from.start) else {
             return Tie::default();
         };
-        statement.tie(one.start - start..one.end - start, other.start - start..other.end - start)
+        match *start <= to.start && from.end <= *end && to.end <= *end {
+            true => statement.tie(from.start - start..from.end - start, to.start - start..to.end - start),
+            false => Tie::default(),
+        }
     }
 
     /// Names that may be there, each with its probability, freed of the words that only say something of them; those that are
@@ -105,15 +156,16 @@ impl Document {
         };
         let mut sums: BTreeMap<Span, f64> = BTreeMap::new();
         for (span, probability) in likely {
-            let at = self.sentence(from + span.start);
-            let own = self.sentences.get(at).filter(|sentence| from + span.end <= sentence.end);
-            let (Some(sentence), Some(statement)) = (own, self.statements.get(at)) else {
-                *sums.entry(span).or_default() += probability;
-                continue;
-            };
-            let by = from as isize - sentence.start as isize;
-            for part in statement.freed(moved(span, by)) {
-                *sums.entry(moved(part, -by)).or_default() += probability;
+            for part in self.said.parts(moved(span, from as isize), &self.lowers) {
+                let own = self.said.at(part.start).filter(|(clause, _)| part.end <= clause.end);
+                let Some((clause, statement)) = own else {
+                    *sums.entry(moved(part, -(from as isize))).or_default() += probability;
+                    continue;
+                };
+                let by = clause.start as isize;
+                for freed in statement.freed(moved(part, -by)) {
+                    *sums.entry(moved(freed, by - from as isize)).or_default() += probability;
+                }
             }
         }
         sums.into_iter().collect()

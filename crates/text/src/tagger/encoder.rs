@@ -15,9 +15,8 @@ use candle_core::{Result, Tensor, bail};
 use super::super::adopted_tokenizer::{AdoptedTokenizer, Piece};
 use super::super::network::numbers;
 use super::super::pretrained;
-use super::assertion::statements;
 use super::chain::{Chain, Span, Tags, select};
-use super::document::{Document, Window, sentences};
+use super::document::{Document, Said, Window, sentences};
 use super::model::{Entity, Found};
 use super::tokens::{Token, tokens};
 use model::manifest::{EncoderConfig, EncoderHead, Precision};
@@ -91,8 +90,8 @@ impl EncoderTagger {
         let windows = self.windows(&pieces, &firsts, &sentences);
         // A word without pieces, such as a mark of direction alone, is none to the encoder; what was cut off was not read.
         let total = tokens.len() + unread;
-        let statements = statements(text, &tokens, &lowers, &sentences);
-        Ok(Document { tokens, lowers, sentences, statements, features: Vec::new(), total, windows })
+        let said = Said::read(text, &tokens, &lowers, &sentences);
+        Ok(Document { tokens, lowers, sentences, said, features: Vec::new(), total, windows })
     }
 
     /// The parts of a text: as many whole sentences as there is room for, or of a longer one as many words.
@@ -175,12 +174,14 @@ impl EncoderTagger {
             let own: Vec<f32> =
                 scores[start * tags..end * tags].iter().map(|score| score / self.temperature).collect();
             let likely = document.freed(self.chain.likely(&self.chain.sums(&own, None), LEAST), start);
-            for (span, probability) in select(&likely, end - start, self.threshold) {
-                let span = Span { start: start + span.start, end: start + span.end, ..span };
+            let chosen = select(&likely, end - start, self.threshold);
+            let placed = |span: Span| Span { start: start + span.start, end: start + span.end, ..span };
+            let names: Vec<Span> = chosen.iter().map(|(span, _)| placed(*span)).collect();
+            for (span, (_, probability)) in names.iter().zip(chosen) {
                 found.entities.push(Entity {
-                    span,
+                    span: *span,
                     probability: probability.min(1.0),
-                    assertion: document.said(span),
+                    assertion: document.said(*span, &names),
                 });
             }
         }

@@ -2,14 +2,16 @@
 //!
 //! [`tokens`] cuts a text, [`features`] describes every token by sparse features, [`lexicon`] adds
 //! lists of names and classes of words, [`chain`] sums over all sequences of tags exactly,
-//! [`assertion`] tells what is denied, supposed, history or somebody else's, by [`statement`], [`cues`] and how
-//! far they [`reach`]; [`parts`] frees names of cues. [`relations`] tells which names belong together, [`ties`] where that is
+//! [`assertion`] tells what is denied, supposed, history or somebody else's, of each of the text's [`clauses`], by [`statement`],
+//! [`cues`] and how far they [`reach`], marks ([`signs`]) and [`answers`]; [`parts`] frees names of cues. [`relations`] tells which names belong together, [`ties`] where that is
 //! denied.
 //! [`model`] is all of it as a package has it. `train::extract` fits it. [`encoder`] finds names by an encoder that others have
 //! trained.
 
+pub mod answers;
 pub mod assertion;
 pub mod chain;
+mod clauses;
 pub mod cues;
 pub mod document;
 pub mod encoder;
@@ -19,7 +21,9 @@ pub mod model;
 pub mod parts;
 pub mod reach;
 pub mod relations;
+mod signs;
 pub mod statement;
+mod tells;
 pub mod ties;
 pub mod tokens;
 

@@ -304,11 +304,15 @@ impl Tagger {
             let chosen = select(&likely, sentence.len(), f64::from(self.threshold));
             let lowers = &document.lowers[sentence.clone()];
             let first = found.entities.len();
-            for (span, probability) in &chosen {
-                let place =
-                    Span { start: span.start + sentence.start, end: span.end + sentence.start, ..*span };
-                let assertion = document.said(place);
-                found.entities.push(Entity { span: place, probability: probability.min(1.0), assertion });
+            let placed = |span: Span| Span {
+                start: span.start + sentence.start,
+                end: span.end + sentence.start,
+                ..span
+            };
+            let names: Vec<Span> = chosen.iter().map(|(span, _)| placed(*span)).collect();
+            for (span, (_, probability)) in names.iter().zip(&chosen) {
+                let assertion = document.said(*span, &names);
+                found.entities.push(Entity { span: *span, probability: probability.min(1.0), assertion });
             }
             let spans: Vec<Span> = chosen.into_iter().map(|(span, _)| span).collect();
             for (relation, model) in self.relations.iter().enumerate() {

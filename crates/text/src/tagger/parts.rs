@@ -17,6 +17,12 @@ impl Statement {
         let whole = name.start + self.heading..name.end + self.heading;
         let parts: Vec<Range<usize>> =
             self.without_cues(whole.clone()).into_iter().flat_map(|part| self.parted(part)).collect();
+        // "NO FEVER": where all is in capitals a tagger may take it for nitric oxide.
+        let denies = |cue: &Cue| cue.at == whole && cue.way == Way::Ahead && cue.says == Says::DENIED;
+        let names = self.kinds.get(whole.end) == Some(&Kind::Word);
+        if self.shouts && names && self.cues.iter().any(denies) {
+            return Vec::new();
+        }
         // Only what a cue left behind is stripped: "a deletion of chromosome 12" is how people mark it.
         if parts == [whole] {
             return vec![name];

@@ -11,19 +11,41 @@ use super::statement::{Cue, Kind, Statement, Tells, Way};
 const REACH: usize = 7;
 /// The same of a relative: "mother died at the age of 52 from complications of".
 const FAMILY_REACH: usize = 15;
+/// Within how many tokens it stands, marks with them.
+const FAR: usize = 40;
+/// Within how many tokens a list goes on with "or".
+const LIST: usize = 20;
 /// How many words a cue reaches back over.
 const BACK: usize = 6;
 
 impl Statement {
     /// What is said of the name at `span`, tokens of the sentence.
-    pub fn of(&self, span: Range<usize>) -> Assertion {
-        self.said(&(span.start + self.heading..span.end + self.heading))
+    /// `others` are the ends of names of other labels.
+    pub fn of(&self, span: Range<usize>, others: &[usize]) -> Assertion {
+        let span = span.start + self.heading..span.end + self.heading;
+        let left = |cue: &&Cue| self.leaves(cue, span.start, others);
+        self.told(&span, |cue| !left(&cue))
     }
 
     /// The same, of tokens that count from the heading's first.
     pub(super) fn said(&self, span: &Range<usize>) -> Assertion {
-        let said = self.cues.iter().filter(|cue| self.reaches(cue, span));
+        self.told(span, |_| true)
+    }
+
+    fn told(&self, span: &Range<usize>, speaks: impl Fn(&Cue) -> bool) -> Assertion {
+        let said = self.cues.iter().filter(|cue| self.reaches(cue, span) && speaks(cue));
         Assertion::from_bits(said.fold(Says::default(), |all, cue| all.and(cue.says)).0)
+    }
+
+    /// Whether what a cue denies is another name, from which the sentence leads on to the name at `to`: "no bleeding on
+    /// warfarin".
+    fn leaves(&self, cue: &Cue, to: usize, others: &[usize]) -> bool {
+        let ahead = cue.way == Way::Ahead && cue.says.any(Says::DENIED) && cue.at.end <= to;
+        let leads = |end: &usize| {
+            let at = end + self.heading;
+            cue.at.end < at && at < to && self.tells[at] == Tells::LeadsOn
+        };
+        ahead && others.iter().any(leads)
     }
 
     /// Whether a cue speaks of the name at `span`.
@@ -32,7 +54,16 @@ impl Statement {
         match cue.way {
             // "Non-diabetic", but not "non-diabetic kidney disease".
             Way::Word => span.end == end + 1 && (span.start == end || span.start == start),
+            // "No asthma meds".
+            Way::Ahead | Way::Next
+                if end <= span.start
+                    && cue.says.any(Says::DENIED)
+                    && self.tells.get(span.end) == Some(&Tells::Medicine) =>
+            {
+                false
+            }
             Way::Ahead | Way::Next | Way::Begins if end <= span.start => self.goes_on(cue, span.start),
+            Way::Adjective => span.start == end || span.start == start && end < span.end,
             // It was left in the name, at its beginning or near it: "possible pneumonia", "return if fever".
             Way::Ahead | Way::Next => {
                 start < span.end
@@ -40,10 +71,16 @@ impl Statement {
                     && (start == span.start || cue.says == Says::SUPPOSED)
             }
             Way::Begins => false,
-            _ if start < span.end => false,
+            _ if start < span.end || start > span.end + FAR => false,
             _ => {
                 let gap = &self.kinds[span.end..start];
-                let marks = |gap: &[Kind]| gap.iter().all(|kind| matches!(kind, Kind::Mark | Kind::Open));
+                let tests = &self.tells[span.end..start];
+                let marks = |gap: &[Kind]| {
+                    let mark = |(kind, tells): (&Kind, &Tells)| {
+                        matches!(kind, Kind::Mark | Kind::Open) || *tells == Tells::Test
+                    };
+                    gap.iter().zip(tests).all(mark)
+                };
                 // "No DVT, PE is likely": the denial ends at the comma, and so does what stands behind.
                 let apart = |ahead: &Cue| {
                     let denies = ahead.way == Way::Ahead && ahead.says.any(Says::DENIED);
@@ -85,13 +122,19 @@ impl Statement {
         let past = cue.says.any(Says::PAST);
         let denies = cue.says.any(Says::DENIED);
         let reach = if of_family { FAMILY_REACH } else { REACH };
-        let (mut words, mut members) = (0, 1);
+        let (mut words, mut members, mut brackets) = (0, 1, 0);
+        // "Denies: - fever - chills".
+        let from = cue.at.end + usize::from(self.kinds.get(cue.at.end) == Some(&Kind::Colon));
+        let dashed = self.breaks.get(from) == Some(&true);
         for at in cue.at.end..to {
             let first = at == cue.at.end;
             let behind = !first && self.kinds[at - 1].lists();
             let ends = match self.kinds[at] {
+                Kind::Open if self.tells[at] == Tells::Opens && denies && self.affirms(cue, at, members) => {
+                    true
+                }
                 Kind::Comma => {
-                    let affirmed = denies && self.affirms(at, members);
+                    let affirmed = denies && self.affirms(cue, at, members);
                     cue.way == Way::Next || affirmed || self.ends_member(cue, at)
                 }
                 Kind::Semicolon => true,
@@ -112,30 +155,47 @@ impl Statement {
                 _ => words += 1,
             }
             let changes = denies && self.tells[at] == Tells::Change;
-            if ends || changes || words > reach {
+            let breaks = denies && self.breaks[at] && !first && !dashed;
+            match self.tells[at] {
+                Tells::Opens => brackets += 1,
+                Tells::Closes => brackets -= 1,
+                _ => {}
+            }
+            // "Stroke (no deficits), hypertension".
+            if ends || changes || breaks || brackets < 0 || words > reach {
                 return false;
             }
         }
-        true
+        // The name may begin the column.
+        !(denies && to > cue.at.end && !dashed && self.breaks[to])
     }
 
     /// Whether the member of a list behind the comma at `comma`, which `members` stand before, is told to be there: "no fever,
     /// rash noted on trunk". At the end of a longer list some words speak of all of it: "no murmurs, rubs, gallops noted".
-    fn affirms(&self, comma: usize, members: usize) -> bool {
+    fn affirms(&self, cue: &Cue, comma: usize, members: usize) -> bool {
         let from = match self.kinds.get(comma + 1) {
             // "No fever, chills, and rash was seen" goes on; "no fever, and a rash was seen" does not.
             Some(Kind::And) if members == 1 => comma + 2,
             Some(kind) if !kind.lists() => comma + 1,
             _ => return false,
         };
+        let single = members == 1;
+        // "No fever, severe headache or rash".
+        let ends_list = || single && !self.kinds[from..].iter().take(LIST).any(|kind| *kind == Kind::Or);
+        match self.tells.get(from) {
+            Some(Tells::LeadsOn) if self.kinds[comma] == Kind::Comma => return true,
+            Some(Tells::Introduces) => return ends_list(),
+            _ => {}
+        }
         for at in from + 1..self.kinds.len() {
-            let single = members == 1;
             match self.tells[at] {
                 Tells::There => return true,
                 Tells::Lasts => return single,
+                Tells::Particular => return ends_list(),
+                Tells::Today => return ends_list() && !cue.asked,
                 Tells::Noted => return single || !self.closes_list(at + 1),
                 Tells::ByTheWay => return false,
-                Tells::Nothing | Tells::Change => {}
+                _ => {}
             }
             let ends =
                 matches!(self.kinds[at], Kind::Semicolon | Kind::Colon | Kind::Turns | Kind::Circumstance);

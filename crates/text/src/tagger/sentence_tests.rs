@@ -10,7 +10,7 @@ use crate::tagger::lexicon::Lexicons;
 use crate::tagger::ties::Tie;
 
 /// The tokens of `name` in `document`, the first that are there.
-fn place(document: &Document, name: &str) -> Span {
+pub fn place(document: &Document, name: &str) -> Span {
     let words: Vec<String> = Document::new(name, &Lexicons::default(), 99).lowers;
     let begins = |at: &usize| document.lowers[*at..].starts_with(&words);
     let start = (0..document.lowers.len()).find(begins).unwrap_or_else(|| panic!("{name}"));
@@ -18,18 +18,18 @@ fn place(document: &Document, name: &str) -> Span {
 }
 
 /// What is said, in letters; a dash for the patient's own that is there.
-fn letters(said: Assertion) -> String {
+pub fn letters(said: Assertion) -> String {
     let letters = in_letters(said);
     if letters.is_empty() { "-".to_string() } else { letters }
 }
 
 /// Sentences, each with its names and the letters of each.
-fn check(rows: &[(&str, &[(&str, &str)])]) {
+pub fn check(rows: &[(&str, &[(&str, &str)])]) {
     let mut wrong = Vec::new();
     for (text, names) in rows {
         let document = Document::new(text, &Lexicons::default(), 999);
         for (name, expected) in *names {
-            let told = letters(document.said(place(&document, name)));
+            let told = letters(document.said(place(&document, name), &[]));
             if told != *expected {
                 wrong.push(format!("{text} / {name}: {told}, not {expected}"));
             }
@@ -313,6 +313,17 @@ fn what_did_not_cause_or_only_relieved_is_tied_to_nothing() {
         ("Headache not relieved by ibuprofen.", "ibuprofen", "Headache", relieved),
         ("Pruritus was relieved with hydroxyzine", "hydroxyzine", "Pruritus", relieved),
         ("Seizures responded to lorazepam", "lorazepam", "Seizures", relieved),
+        ("Rash unlikely due to amoxicillin", "amoxicillin", "Rash", denied),
+        ("Headache improved with ibuprofen.", "ibuprofen", "Headache", relieved),
+        ("Rash improved after stopping amoxicillin", "amoxicillin", "Rash", told),
+        ("Rash resolved with discontinuation of amoxicillin", "amoxicillin", "Rash", told),
+        ("Ondansetron prevented vomiting", "Ondansetron", "vomiting", relieved),
+        ("Despite warfarin, she had a stroke.", "warfarin", "stroke", relieved),
+        ("Stroke despite warfarin", "warfarin", "Stroke", relieved),
+        ("Despite hematuria, warfarin was continued", "warfarin", "hematuria", told),
+        ("Seizures recurred when levetiracetam was stopped.", "levetiracetam", "Seizures", relieved),
+        ("Rash recurred after amoxicillin was restarted", "amoxicillin", "Rash", told),
+        ("Hepatitis in patients treated with isoniazid", "isoniazid", "Hepatitis", told),
         ("Amoxicillin caused a rash", "Amoxicillin", "rash", told),
         ("Rash due to amoxicillin", "amoxicillin", "Rash", told),
         ("Warfarin was not stopped despite hematuria", "Warfarin", "hematuria", told),
@@ -321,7 +332,7 @@ fn what_did_not_cause_or_only_relieved_is_tied_to_nothing() {
     for (text, drug, effect, expected) in rows {
         let document = Document::new(text, &Lexicons::default(), 99);
         let (drug, effect) = (place(&document, drug), place(&document, effect));
-        assert_eq!((document.tie(drug, effect), document.tie(effect, drug)), (expected, expected), "{text}");
+        assert_eq!(document.tie(drug, effect), expected, "{text}");
     }
 }
 
@@ -337,22 +348,21 @@ proptest! {
     ) {
         let text: String = clauses.iter().map(|(lead, name, tail)| format!("{lead}{name}{tail}")).collect();
         let document = Document::new(&text, &Lexicons::default(), 99);
-        let statement = &document.statements[0];
         let sentence = document.sentences[0].clone();
         let named = |at: &usize| NAMES.contains(&document.lowers[*at].as_str());
         let named: Vec<usize> = (0..sentence.len()).filter(named).collect();
         prop_assume!(!named.is_empty());
         let (one, other) = (named[from % named.len()], named[to % named.len()]);
         let (start, end) = (one.min(other), one.max(other) + 1);
-        for name in statement.freed(Span { start, end, label: 0 }) {
+        for (name, _) in document.freed(vec![(Span { start, end, label: 0 }, 0.5)], 0) {
             prop_assert!(start <= name.start && name.start < name.end && name.end <= end, "{}", text);
-            let whole = statement.of(name.start..name.end).negated;
+            let whole = document.said(name, &[]).negated;
             let inside: Vec<usize> = named.iter().copied().filter(|at| (name.start..name.end).contains(at)).collect();
             let apart = |at: usize| matches!(document.lowers[at - 1].as_str(), "," | "but" | "reports" | ";");
             for (place, at) in inside.iter().copied().enumerate().skip(1) {
                 // Alone between two words that part names.
                 let alone = apart(at) && inside.get(place + 1).is_none_or(|next| apart(*next));
-                prop_assert!(!alone || statement.of(at..at + 1).negated == whole, "{}: {:?}", text, name);
+                prop_assert!(!alone || document.said(Span { start: at, end: at + 1, label: 0 }, &[]).negated == whole, "{}: {:?}", text, name);
             }
         }
     }

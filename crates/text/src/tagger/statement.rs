@@ -7,18 +7,17 @@
 
 use std::ops::Range;
 
+use super::answers::Answer;
 use super::cues::denials::{BEINGS, OXIDE_AFTER, OXIDE_BEFORE, PARTS};
 use super::cues::people::{BESIDE, DETERMINERS, INFORMS, INFORMS_ALWAYS, NUMBERS, POSSESSIVES, is_heading};
-use super::cues::turns::{DAYS, EXAMS, RESTS, UNITS};
+use super::cues::turns::{CAUSES, EXAMS, RESTS, UNITS};
 use super::cues::{Does, Says, longest};
 use super::ties::{Untie, unties};
 
 /// Within how many words somebody who is named does what tells of the patient.
 const INFORMS_WITHIN: usize = 3;
-/// Within how many words behind "for" a time ends: "for the past three days".
-const LASTS_WITHIN: usize = 4;
-/// Fewest letters of a word that a sign stands right behind: "fever-", but no "L-".
-const SIGNED: usize = 3;
+/// Behind "unlikely" where it is unlikely that one thing did another: nothing is said of what follows.
+const TIES: &[&str] = &["due", "related", "caused", "secondary", "attributable", "from"];
 
 /// Which way a cue reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +28,8 @@ pub(super) enum Way {
     /// Ahead, but not of a name that begins with it.
     Begins,
     Back,
+    /// Ahead, but only of a name right behind or one that begins with it.
+    Adjective,
     /// Right before it.
     Near,
     /// Back over a list.
@@ -45,6 +46,27 @@ pub(super) struct Cue {
     pub way: Way,
     /// Whether it parts a name that it stands in.
     pub parts: bool,
+    /// Whether somebody who was asked denies, who is asked for several things: "denies chest pain, dyspnea today".
+    pub asked: bool,
+}
+
+/// What stands between a token and the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    None,
+    Blank,
+    /// A tab, as between the columns of a table.
+    Wide,
+}
+
+impl Gap {
+    pub fn of(between: &str) -> Gap {
+        match between {
+            "" => Gap::None,
+            _ if between.contains('\t') => Gap::Wide,
+            _ => Gap::Blank,
+        }
+    }
 }
 
 /// What a token is to the reach of cues.
@@ -97,6 +119,20 @@ pub(super) enum Tells {
     ByTheWay,
     /// Nothing, but what follows it is there and changes.
     Change,
+    /// Something only what is there has: a value, a cause.
+    Particular,
+    /// When it is so, which a denial may say as well.
+    Today,
+    /// Nothing, but what begins with it is there.
+    Introduces,
+    /// Nothing, but a name before it is what is looked for or treated: "malaria test".
+    Test,
+    Medicine,
+    /// Nothing: a bracket.
+    Opens,
+    Closes,
+    /// A word such as "on" that leads from what is denied to what is there.
+    LeadsOn,
 }
 
 /// What a sentence says. Places count its tokens; those of its heading stand before them.
@@ -107,30 +143,48 @@ pub struct Statement {
     pub(super) tells: Vec<Tells>,
     /// Tokens of headings within the sentence.
     pub(super) headed: Vec<bool>,
+    /// Whether a dash or a column begins at each token.
+    pub(super) breaks: Vec<bool>,
+    /// Whether all of it is in capitals.
+    pub(super) shouts: bool,
     pub(super) cues: Vec<Cue>,
     pub(super) unties: Vec<Untie>,
 }
 
 impl Statement {
-    /// Reads a sentence: its tokens in lower case, as they were written, and whether something stands between each and the
-    /// one before. The first `heading` of them are its heading's.
-    pub fn read(lowers: &[&str], words: &[&str], apart: &[bool], heading: usize) -> Statement {
+    /// Reads a clause: its tokens in lower case, as they were written, and what stands between each and the one before. The
+    /// first `heading` of them are its heading's.
+    pub(super) fn read(
+        lowers: &[&str],
+        words: &[&str],
+        gaps: &[Gap],
+        heading: usize,
+        answers: &[Answer],
+    ) -> Statement {
+        let apart: Vec<bool> = gaps.iter().map(|gap| *gap != Gap::None).collect();
         let mut statement = Statement {
             heading,
             kinds: lowers.iter().map(|lower| plain(lower)).collect(),
             tells: vec![Tells::Nothing; lowers.len()],
             headed: vec![false; lowers.len()],
+            breaks: breaks(lowers, gaps),
+            shouts: !words.iter().any(|word| word.contains(char::is_lowercase)),
             cues: Vec::new(),
             unties: unties(lowers),
         };
-        let shouts = !words.iter().any(|word| word.contains(char::is_lowercase));
         let mut at = 0;
         while at < lowers.len() {
-            if lowers[at] == "?" {
-                statement.asks(apart, at);
+            if let Some(answer) = answers.iter().find(|answer| answer.at.start == at) {
+                statement.answers(answer);
+                at = answer.at.end;
+                continue;
             }
-            let found = longest(lowers, at).filter(|_| shouts || !is_other_word(lowers, words, at));
-            at = match found {
+            if lowers[at] == "?" {
+                statement.asks(&apart, at);
+            }
+            let other = is_other_word(lowers, words, at, statement.shouts);
+            let means = |length: usize| !other && !is_no_heading(lowers, at..at + length, heading);
+            at = match longest(lowers, at).filter(|(length, _)| means(*length)) {
                 Some((length, does)) => statement.says(lowers, at..at + length, &does),
                 None => at + 1,
             };
@@ -140,9 +194,16 @@ impl Statement {
             if year && lowers[at - 1] == "in" {
                 statement.add(at - 1..at + 1, Says::PAST, Way::Back);
             }
+            // "Pneumonia 2015".
+            let word = lowers[at - 1].len() > 2 && lowers[at - 1].bytes().all(|of| of.is_ascii_alphabetic());
+            let recent = (lowers[at].starts_with("19") || lowers[at].starts_with("20")) && word && apart[at];
+            if year && recent && lowers.get(at + 1).is_none_or(|next| closes(next)) {
+                statement.add(at..at + 1, Says::PAST, Way::Near);
+            }
         }
         statement.times(lowers);
-        statement.signs(lowers, words, apart);
+        statement.particulars(lowers);
+        statement.signs(lowers, words, &apart);
         for colon in (heading..lowers.len()).filter(|at| lowers[*at] == ":") {
             let label =
                 (heading.max(colon.saturating_sub(4))..colon).find(|at| is_heading(&lowers[*at..colon]));
@@ -153,83 +214,18 @@ impl Statement {
         statement
     }
 
-    /// How long something has gone on: "for 3 days", "x3 days", "since Monday".
-    fn times(&mut self, lowers: &[&str]) {
-        let digit =
-            |at: usize| lowers.get(at).is_some_and(|word| word.starts_with(|of: char| of.is_ascii_digit()));
-        for at in 0..lowers.len() {
-            let counted = lowers[at]
-                .strip_prefix(['x', '×'])
-                .is_some_and(|rest| rest.bytes().next().map_or(digit(at + 1), |byte| byte.is_ascii_digit()));
-            let near = &lowers[(at + 1).min(lowers.len())..(at + 1 + LASTS_WITHIN).min(lowers.len())];
-            let unit = |word: &&str| UNITS.contains(&word.trim_start_matches(|of: char| of.is_ascii_digit()));
-            let lasts = match lowers[at] {
-                "for" => near.iter().any(unit),
-                "since" => digit(at + 1) || near.first().is_some_and(|next| DAYS.contains(next)),
-                _ => counted && (near.iter().any(unit) || unit(&lowers[at].trim_start_matches(['x', '×']))),
-            };
-            if lasts {
-                self.tells[at] = Tells::Lasts;
-            }
+    /// An answer to what stands before it.
+    fn answers(&mut self, answer: &Answer) {
+        let Answer { at, says, of_list } = answer.clone();
+        self.kinds[at.clone()].fill(Kind::Sign);
+        match says == Says::default() {
+            true => self.tells[at.start] = Tells::There,
+            false => self.add(at, says, if of_list { Way::List } else { Way::Near }),
         }
     }
 
-    /// Marks of what is there and what is not: "fever (-), cough (+)", "+nausea, -vomiting". Those in brackets stand all before
-    /// or all behind what they speak of, as the first of them does.
-    fn signs(&mut self, lowers: &[&str], words: &[&str], apart: &[bool]) {
-        let sign = |at: usize| matches!(lowers[at], "+" | "-" | "–" | "−");
-        let brackets: Vec<usize> = (0..lowers.len().saturating_sub(2))
-            .filter(|at| lowers[*at] == "(" && sign(at + 1) && lowers[at + 2] == ")")
-            // "(-)-baclofen" is a drug.
-            .filter(|at| lowers.get(at + 3) != Some(&"-") && (*at == 0 || lowers[at - 1] != "-"))
-            .collect();
-        let behind = brackets.first().is_some_and(|at| {
-            *at > 0
-                && self.kinds[at - 1] == Kind::Word
-                && !matches!(lowers[at - 1], "with" | "has" | "for" | "is")
-        });
-        for at in brackets.iter().copied() {
-            let says = if lowers[at + 1] == "+" { Says::default() } else { Says::DENIED };
-            self.kinds[at..at + 3].fill(if behind { Kind::Sign } else { Kind::SignAhead });
-            if behind && says == Says::default() {
-                self.tells[at] = Tells::There;
-            }
-            self.add(at..at + 3, says, if behind { Way::Near } else { Way::Next });
-        }
-        let word = |at: usize| lowers.get(at).is_some_and(|word| word.starts_with(char::is_alphabetic));
-        let opens =
-            |at: usize| at == 0 || apart[at] || matches!(self.kinds[at - 1], Kind::Comma | Kind::Open);
-        let ahead = |at: usize| sign(at) && word(at + 1) && !apart[at + 1] && opens(at);
-        let closed =
-            |at: usize| lowers.get(at + 1).is_none_or(|next| matches!(*next, "," | "." | ";" | ")" | "/"));
-        let back = |at: usize| {
-            let follows = at > 0 && !apart[at] && word(at - 1) && lowers[at - 1].chars().count() >= SIGNED;
-            sign(at) && follows && (closed(at) || lowers[at] == "+" && apart[at + 1])
-        };
-        let glued: Vec<(usize, bool)> = (0..lowers.len())
-            .filter_map(|at| ahead(at).then_some((at, true)).or(back(at).then_some((at, false))))
-            .collect();
-        // A dash alone may begin a line or part a word; beside a plus or behind a comma it denies.
-        let plus = glued.iter().any(|(at, _)| lowers[*at] == "+");
-        for (at, ahead) in glued {
-            let denies = lowers[at] != "+";
-            let listed = at > 0 && self.kinds[at - 1] == Kind::Comma;
-            let capitals = at > 0 && !ahead && !words[at - 1].contains(char::is_lowercase);
-            if denies && !plus && !listed && !capitals {
-                continue;
-            }
-            self.kinds[at] = if ahead { Kind::SignAhead } else { Kind::Sign };
-            match (denies, ahead) {
-                (true, true) => self.add(at..at + 1, Says::DENIED, Way::Next),
-                (true, false) => self.add(at..at + 1, Says::DENIED, Way::Near),
-                (false, true) => {}
-                (false, false) => self.tells[at] = Tells::There,
-            }
-        }
-    }
-
-    fn add(&mut self, at: Range<usize>, says: Says, way: Way) {
-        self.cues.push(Cue { at, says, way, parts: false });
+    pub(super) fn add(&mut self, at: Range<usize>, says: Says, way: Way) {
+        self.cues.push(Cue { at, says, way, parts: false, asked: false });
     }
 
     /// A phrase that turns, resumes or returns.
@@ -240,27 +236,34 @@ impl Statement {
 
     /// Takes up a phrase; returns where reading goes on.
     fn says(&mut self, lowers: &[&str], at: Range<usize>, does: &[Does]) -> usize {
-        let begins_with_colon = lowers[at.start] == ":" && at.len() > 1;
         // What may speak of either side speaks of what stands before it where nothing follows.
         let closed = lowers.get(at.end).is_none_or(|next| closes(next));
-        if begins_with_colon && !closed {
-            return at.start + 1;
-        }
-        let ahead = does.iter().any(|does| matches!(does, Does::Ahead(_) | Does::Next(_)));
+        let before = at.start.checked_sub(1).map(|at| self.kinds[at]);
+        let opens = matches!(before, None | Some(Kind::Comma | Kind::Semicolon | Kind::Colon));
+        let ahead = does.iter().any(|does| {
+            matches!(does, Does::Ahead(_) | Does::Next(_)) || opens && matches!(does, Does::Opens(_))
+        });
         let back = does.iter().any(|does| matches!(does, Does::Near(_)));
+        if lowers[at.start] == "unlikely" && lowers.get(at.end).is_some_and(|next| TIES.contains(next)) {
+            self.add(at.clone(), Says::default(), Way::Near);
+            return at.end;
+        }
         for does in does {
             if matches!(does, Does::Back(Says::SUPPOSED) | Does::Near(Says::SUPPOSED)) {
                 self.tells[at.start] = Tells::There;
             }
             match *does {
-                Does::Ahead(says) if !(back && closed) => {
+                Does::Ahead(says) | Does::Opens(says) if ahead && !(back && closed) => {
                     let parts = PARTS.contains(&lowers[at.start]);
-                    self.cues.push(Cue { at: at.clone(), says, way: Way::Ahead, parts });
+                    let asked = lowers[at.start].starts_with("den");
+                    self.cues.push(Cue { at: at.clone(), says, way: Way::Ahead, parts, asked });
+                }
+                Does::Adjective(says) if !is_age(lowers, at.start) => {
+                    self.add(at.clone(), says, Way::Adjective);
                 }
                 Does::Next(says) if !(back && closed) => self.add(at.clone(), says, Way::Next),
                 Does::Begins(says) => self.add(at.clone(), says, Way::Begins),
                 Does::Back(says) => self.add(at.clone(), says, Way::Back),
-                Does::Near(says) if begins_with_colon => self.add(at.clone(), says, Way::List),
                 Does::Near(says) if closed || !ahead => self.add(at.clone(), says, Way::Near),
                 Does::List(says) if closed || lowers.get(at.end).is_some_and(|next| RESTS.contains(next)) => {
                     self.add(at.clone(), says, Way::List);
@@ -270,7 +273,12 @@ impl Statement {
                 }
                 Does::Person(says) => self.names_person(lowers, at.clone(), says),
                 Does::Turns if lowers[at.start] != ";" => self.is(at.clone(), Kind::Turns),
-                Does::Circumstance => self.kinds[at.start] = Kind::Circumstance,
+                Does::Circumstance => {
+                    self.kinds[at.start] = Kind::Circumstance;
+                    if CAUSES.contains(&lowers[at.start]) {
+                        self.tells[at.start] = Tells::Particular;
+                    }
+                }
                 Does::Affirms => self.tells[at.start] = Tells::There,
                 Does::Notes if !is_of_exam(&lowers[at.end..]) => self.tells[at.start] = Tells::Noted,
                 Does::Subordinates => self.tells[at.start] = Tells::ByTheWay,
@@ -301,7 +309,7 @@ impl Statement {
         let last = at + 1 == apart.len();
         if !follows && !last {
             let parts = at > 0 && apart[at];
-            self.cues.push(Cue { at: at..at + 1, says: Says::SUPPOSED, way: Way::Next, parts });
+            self.cues.push(Cue { at: at..at + 1, says: Says::SUPPOSED, way: Way::Next, parts, asked: false });
         }
         if at > 0 && (follows || last) {
             self.add(at..at + 1, Says::SUPPOSED, Way::Near);
@@ -378,10 +386,55 @@ fn goes_into(next: &str) -> bool {
     matches!(next, "of" | "in" | "from" | "for" | "with" | "on" | "to" | "after")
 }
 
+/// Whether "old" tells an age: "a 65 year old".
+fn is_age(lowers: &[&str], at: usize) -> bool {
+    let before = at.checked_sub(1).map_or("", |at| lowers[at]);
+    lowers[at] == "old" && (UNITS.contains(&before) || matches!(before, "y" | "yo" | "-" | "/" | "s" | "'"))
+}
+
+/// Whether a phrase is a heading's abbreviation where no heading stands: "FH" is a disease too, "mo" a month.
+fn is_no_heading(lowers: &[&str], at: Range<usize>, heading: usize) -> bool {
+    let begins = at.start == heading || at.start == 0 || matches!(lowers[at.start - 1], ";" | ".");
+    match &lowers[at.clone()] {
+        ["mo" | "fa" | "sis" | "bro" | "family", ":"] => !begins,
+        ["fh" | "fmh"] => {
+            let says = longest(lowers, at.end).is_some_and(|(_, does)| does.contains(&Does::Resumes));
+            let joins = lowers.get(at.end).is_none_or(|next| {
+                matches!(plain(next), Kind::And | Kind::Or) || matches!(*next, "patient" | "patients")
+            });
+            !begins || says || joins
+        }
+        _ => false,
+    }
+}
+
+/// Where a dash between blanks or another column begins, which ends what is denied before.
+fn breaks(lowers: &[&str], gaps: &[Gap]) -> Vec<bool> {
+    // Where blanks stand around every mark they say nothing of a dash.
+    let spaced = (1..lowers.len()).any(|at| matches!(lowers[at], "," | ".") && gaps[at] != Gap::None);
+    let parts = |at: usize| match lowers[at] {
+        "-" | "–" | "—" => {
+            let free = gaps[at] != Gap::None && gaps.get(at + 1).is_some_and(|gap| *gap != Gap::None);
+            free && !spaced && plain(lowers[at + 1]) != Kind::Ties
+        }
+        "→" => true,
+        _ => gaps[at] == Gap::Wide,
+    };
+    (0..lowers.len()).map(|at| at > 0 && parts(at)).collect()
+}
+
 /// Whether a word is another than it looks: "NO" for nitric oxide, "May" for the month.
-fn is_other_word(lowers: &[&str], words: &[&str], at: usize) -> bool {
+fn is_other_word(lowers: &[&str], words: &[&str], at: usize, shouts: bool) -> bool {
     let next = lowers.get(at + 1);
+    let digit = |word: &str| word.starts_with(|of: char| of.is_ascii_digit());
     match words[at] {
+        _ if shouts => false,
+        // "6 w/o" is an age, and "no" an answer's or a number's.
+        "w" => at > 0 && digit(lowers[at - 1]),
+        "no" | "No" => match next {
+            Some(&".") => lowers.get(at + 2).is_some_and(|next| digit(next)),
+            next => matches!(next, Some(&("," | ";"))),
+        },
         "NO" => {
             next.is_none_or(|next| OXIDE_BEFORE.contains(next))
                 || at > 0 && OXIDE_AFTER.contains(&lowers[at - 1])

@@ -24,10 +24,24 @@ pub enum Tie {
 pub(super) struct Untie {
     at: Range<usize>,
     tie: Tie,
+    of: Of,
+}
+
+/// Which two names are not tied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Those around it, or behind it where it relieves.
+    Any,
+    /// The drug before it and an effect behind.
+    DrugBefore,
+    /// The drug right behind it and an effect: "despite warfarin".
+    DrugBehind,
+    /// An effect before it and the drug that was stopped behind it.
+    Stopped,
 }
 
 /// Words that deny what follows.
-const DENIES: &[&str] = &["not", "never", "t", "no", "without", "cannot"];
+const DENIES: &[&str] = &["not", "never", "t", "no", "without", "cannot", "unlikely"];
 /// Words between a denial and what is denied.
 const BETWEEN: &[&str] = &[
     "be",
@@ -115,34 +129,96 @@ const RELIEVES: &[&[&str]] = &[
     &["relieve"],
     &["relieved"],
     &["relieves"],
+    &["improved", "with"],
+    &["improved", "on"],
+    &["improved", "after"],
+    &["resolved", "with"],
+    &["resolved", "after"],
 ];
+/// What a drug before them does against an effect behind them.
+const PREVENTS: &[&str] = &["prevented", "prevents"];
+/// Words of a drug that is stopped.
+const STOPS: &[&str] = &[
+    "stopping",
+    "stopped",
+    "discontinuation",
+    "discontinuing",
+    "discontinued",
+    "withdrawal",
+    "withdrawing",
+    "withdrawn",
+    "cessation",
+    "removal",
+];
+/// Words of one that is given less or exchanged: what relieves is not the drug but these, "resolved after reduction of".
+const LESSENS: &[&str] = &[
+    "reduction",
+    "reducing",
+    "decrease",
+    "decreasing",
+    "lowering",
+    "tapering",
+    "interruption",
+    "holding",
+    "held",
+    "switch",
+    "switching",
+    "change",
+    "changing",
+    "replacement",
+    "replacing",
+    "adjustment",
+    "dechallenge",
+    "without",
+    "off",
+];
+/// What comes back where a drug that held it down is stopped.
+const RECURS: &[&str] = &["recurred", "recurs", "recur", "relapsed", "returned"];
+/// Within how many words around a drug it is told that it was stopped.
+const STOPPED: usize = 4;
 /// Within how many words before the first of two names what relieves it speaks of it: "relief of her headache".
 const NEAR: usize = 2;
 
 /// What speaks against ties in a sentence.
 pub(super) fn unties(lowers: &[&str]) -> Vec<Untie> {
     let mut found = Vec::new();
+    let near = |from: usize, to: usize| &lowers[from.min(lowers.len())..to.min(lowers.len())];
     for at in 0..lowers.len() {
         if lowers[at] == "unrelated" {
-            found.push(Untie { at: at..at + 1, tie: Tie::Denied });
+            found.push(Untie { at: at..at + 1, tie: Tie::Denied, of: Of::Any });
+        }
+        if PREVENTS.contains(&lowers[at]) {
+            found.push(Untie { at: at..at + 1, tie: Tie::Relieved, of: Of::DrugBefore });
+        }
+        if lowers[at] == "despite" {
+            found.push(Untie { at: at..at + 1, tie: Tie::Relieved, of: Of::DrugBehind });
+        }
+        let stops = |words: &[&str]| words.iter().any(|word| STOPS.contains(word));
+        let lessens = |words: &[&str]| stops(words) || words.iter().any(|word| LESSENS.contains(word));
+        if RECURS.contains(&lowers[at]) && stops(near(at + 1, at + 2 * STOPPED)) {
+            found.push(Untie { at: at..at + 1, tie: Tie::Relieved, of: Of::Stopped });
         }
         if DENIES.contains(&lowers[at]) {
             let behind = lowers[at + 1..].iter().position(|word| !BETWEEN.contains(word));
             if let Some(behind) = behind.filter(|behind| CAUSES.contains(&lowers[at + 1 + behind])) {
-                found.push(Untie { at: at..at + behind + 2, tie: Tie::Denied });
+                found.push(Untie { at: at..at + behind + 2, tie: Tie::Denied, of: Of::Any });
             }
         }
-        if let Some(phrase) = RELIEVES.iter().find(|phrase| lowers[at..].starts_with(phrase)) {
-            found.push(Untie { at: at..at + phrase.len(), tie: Tie::Relieved });
+        let phrase = RELIEVES.iter().find(|phrase| lowers[at..].starts_with(phrase));
+        if let Some(end) =
+            phrase.map(|phrase| at + phrase.len()).filter(|end| !lessens(near(*end, end + STOPPED)))
+        {
+            found.push(Untie { at: at..end, tie: Tie::Relieved, of: Of::Any });
         }
     }
     found
 }
 
 impl Statement {
-    /// What the sentence says of the tie between two names, tokens of the sentence.
-    pub fn tie(&self, one: Range<usize>, other: Range<usize>) -> Tie {
-        let (first, second) = if one.start < other.start { (one, other) } else { (other, one) };
+    /// What the sentence says of the tie from a drug to another name, tokens of the sentence.
+    pub fn tie(&self, drug: Range<usize>, other: Range<usize>) -> Tie {
+        let drug_first = drug.start < other.start;
+        let (first, second) = if drug_first { (drug, other) } else { (other, drug) };
         let (first, second) =
             (first.start + self.heading..first.end + self.heading, second.start + self.heading);
         let turns = |kind: &Kind| matches!(kind, Kind::Turns | Kind::Semicolon | Kind::Returns);
@@ -151,7 +227,19 @@ impl Statement {
             let between = first.end <= at.start && at.end <= second;
             let before = untie.tie == Tie::Relieved && at.end <= first.start && first.start <= at.end + NEAR;
             let from = if between { at.end } else { first.end };
-            (between || before) && !self.kinds[from..second.max(from)].iter().any(turns)
+            let of = match untie.of {
+                Of::Any => true,
+                Of::DrugBefore => between && drug_first,
+                Of::DrugBehind => {
+                    if drug_first {
+                        before
+                    } else {
+                        between && second <= at.end + NEAR
+                    }
+                }
+                Of::Stopped => between && !drug_first,
+            };
+            of && (between || before) && !self.kinds[from..second.max(from)].iter().any(turns)
         };
         self.unties.iter().find(speaks).map_or(Tie::Told, |untie| untie.tie)
     }

@@ -20,7 +20,13 @@ pub const PAST: &[&str] = &[
     "previous history of",
     "remote history of",
     "recovered from",
+    "in remission :",
+    "year ago had",
+    "years ago had",
 ];
+
+/// Adjectives of what was: "old stroke", "resolved pneumonia".
+pub const PAST_ADJECTIVES: &[&str] = &["old", "remote", "former", "resolved"];
 
 /// The same, up to a comma.
 pub const PAST_NEXT: &[&str] = &["s / p", "status post", "previous", "previously", "prior", "formerly"];
@@ -35,6 +41,10 @@ pub const PAST_BEFORE: &[&str] = &[
     "as a child",
     "last year",
     "by history",
+    "has resolved",
+    "have resolved",
+    "is resolved",
+    "are resolved",
 ];
 
 /// Before what is denied of the past.
@@ -48,6 +58,9 @@ pub const DENIES_PAST: &[&str] = &[
     "denies any history of",
     "without history of",
     "no hx of",
+    "w / o hx",
+    "w / o hx of",
+    "w / o history of",
     "no h / o",
     "no prior",
     "no previous",
@@ -66,6 +79,14 @@ pub const FAMILY: &[&str] = &[
     "fhx of",
     "fh of",
     "fh :",
+    "fh",
+    "fmh",
+    "f / h",
+    "family :",
+    "mo :",
+    "fa :",
+    "sis :",
+    "bro :",
     "family member",
     "family members",
     "maternal history of",
@@ -96,8 +117,12 @@ pub const FAMILY_BACK: &[&str] = &[
 pub const HEADINGS: &[&str] = &[
     "fh",
     "fhx",
+    "f / h",
+    "fmh",
     "family history",
+    "family medical history",
     "family hx",
+    "fam hx",
     "sh",
     "shx",
     "social history",
@@ -107,6 +132,7 @@ pub const HEADINGS: &[&str] = &[
     "pmh",
     "pmhx",
     "past medical history",
+    "past medical hx",
     "past history",
     "medical history",
     "psh",

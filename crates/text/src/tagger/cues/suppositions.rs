@@ -57,6 +57,18 @@ pub const SUPPOSES: &[&str] = &[
     "vaccinated against",
     "vaccination against",
     "immunized against",
+    "worried about",
+    "afraid of",
+    "thinks she has",
+    "thinks he has",
+    "believes she has",
+    "believes he has",
+    "side effects include",
+    "adverse effects include",
+    "risks include",
+    "return precautions",
+    "call for",
+    "not ruled out :",
 ];
 
 /// The same, up to a comma.
@@ -109,6 +121,8 @@ pub const SUPPOSED_NEAR: &[&str] = &[
     "vaccine",
     "vaccination",
     "( ? )",
+    "not confirmed",
+    "unconfirmed",
 ];
 
 /// Before what is held to be not so.
@@ -116,4 +130,4 @@ pub const DENIES_AND_SUPPOSES: &[&str] = &["rule out", "unlikely", "doubt"];
 
 /// Right behind it.
 pub const UNLIKELY: &[&str] =
-    &["unlikely", "is unlikely", "was unlikely", "seems unlikely", "felt to be unlikely"];
+    &["unlikely", "is unlikely", "was unlikely", "seems unlikely", "felt to be unlikely", "less likely"];

@@ -88,6 +88,9 @@ pub const RESUMES: &[&str] = &[
     "endorsed",
     "admitting",
     "reveal",
+    "does have",
+    "pertinent positives",
+    "positives",
 ];
 
 /// Begin a statement of the patient wherever they stand.
@@ -140,6 +143,9 @@ pub const AFFIRMS: &[&str] = &[
     "recurred",
     "recurs",
     "returned",
+    "worse",
+    "has resolved",
+    "have resolved",
 ];
 
 /// Say so, too, but at the end of a list they speak of the list: "no murmurs, rubs, gallops noted".
@@ -188,3 +194,66 @@ pub const EXAMS: &[&str] =
     &["exam", "examination", "imaging", "ct", "mri", "auscultation", "palpation", "inspection", "review"];
 /// Behind a verb that takes nothing: "seizures have stopped since", but not "has stopped smoking".
 pub const RESTS: &[&str] = &["since", "after", "following", "now", "completely", "entirely", "when", "once"];
+/// What something comes from, which nobody says of what is not there.
+pub const CAUSES: &[&str] = &["due", "secondary", "owing", "caused", "attributed"];
+/// Begin a member of a list that is there: "no fever, severe headache". A list that goes on with "or" is denied.
+pub const INTRODUCES: &[&str] = &[
+    "having",
+    "known",
+    "only",
+    "just",
+    "some",
+    "mild",
+    "moderate",
+    "severe",
+    "slight",
+    "marked",
+    "profuse",
+    "occasional",
+    "intermittent",
+    "constant",
+    "persistent",
+    "ongoing",
+    "chronic",
+    "worsening",
+    "increasing",
+    "new",
+    "sudden",
+    "acute",
+    "old",
+    "left",
+    "right",
+    "bilateral",
+    "small",
+    "large",
+];
+/// When something is so.
+pub const TODAY: &[&str] = &["today", "yesterday", "tonight", "overnight", "this", "twice"];
+/// Behind a value.
+pub const MEASURES: &[&str] = &["bpm", "mmhg", "mm", "f", "c", "°", "beats", "times"];
+/// Lead from what is denied to what is there: "no bleeding on warfarin".
+pub const LEADS_ON: &[&str] = &["on", "with", "to", "from", "for", "by", "under", "while", "since"];
+/// What is looked for stands before them: "malaria smear negative".
+pub const TESTS: &[&str] = &[
+    "test",
+    "tests",
+    "testing",
+    "smear",
+    "antibody",
+    "antibodies",
+    "antigen",
+    "ab",
+    "ag",
+    "pcr",
+    "serology",
+    "culture",
+    "cultures",
+    "titer",
+    "titers",
+    "igg",
+    "igm",
+    "swab",
+];
+/// What is treated stands before them: "no asthma meds".
+pub const MEDICINES: &[&str] =
+    &["meds", "medication", "medications", "medicine", "medicines", "inhaler", "pills"];
