@@ -30,8 +30,8 @@ pub(super) fn clauses(
     for sentence in sentences {
         begins[sentence.start] = true;
     }
-    for at in 1..tokens.len() {
-        begins[at] |= parts(text, tokens, lowers, at);
+    for (at, begins) in begins.iter_mut().enumerate().skip(1) {
+        *begins |= parts(text, tokens, lowers, at);
     }
     for Answer { at, .. } in answers {
         let gap = |at: usize| &text[tokens[at - 1].bytes.end..tokens[at].bytes.start];
@@ -56,12 +56,12 @@ fn parts(text: &str, tokens: &[Token], lowers: &[String], at: usize) -> bool {
     let digits =
         |word: &str| !word.is_empty() && word.len() < 3 && word.bytes().all(|of| of.is_ascii_digit());
     let letters = |at: usize| lower(at).starts_with(char::is_alphabetic);
-    // "2) cough": the number, and what it counts.
     let bracket = |at: usize| {
         let near = &lowers[at.saturating_sub(BRACKET)..at];
         let mark = near.iter().rev().find(|lower| matches!(lower.as_str(), "(" | "[" | ")" | "]"));
         mark.is_some_and(|mark| matches!(mark.as_str(), "(" | "["))
     };
+    // "2) cough": the number, and what it counts.
     let number = |at: usize| {
         let letter = matches!(lower(at), "a" | "b" | "c" | "d" | "e" | "f");
         let counts = (digits(lower(at)) || letter) && apart(at) && lower(at + 1) == ")" && !apart(at + 1);

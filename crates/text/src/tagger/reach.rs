@@ -23,8 +23,7 @@ impl Statement {
     /// `others` are the ends of names of other labels.
     pub fn of(&self, span: Range<usize>, others: &[usize]) -> Assertion {
         let span = span.start + self.heading..span.end + self.heading;
-        let left = |cue: &&Cue| self.leaves(cue, span.start, others);
-        self.told(&span, |cue| !left(&cue))
+        self.told(&span, |cue| !self.leaves(cue, span.start, others))
     }
 
     /// The same, of tokens that count from the heading's first.
@@ -166,8 +165,8 @@ impl Statement {
                 return false;
             }
         }
-        // The name may begin the column.
-        !(denies && to > cue.at.end && !dashed && self.breaks[to])
+        let next_column = denies && to > cue.at.end && !dashed && self.breaks[to];
+        !next_column
     }
 
     /// Whether the member of a list behind the comma at `comma`, which `members` stand before, is told to be there: "no fever,
