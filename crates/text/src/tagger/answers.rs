@@ -190,8 +190,20 @@ impl Read<'_> {
             return marked && words.contains(&self.lower(end));
         }
         if marked {
-            let next = (end..end + NEXT).find(|at| matches!(self.lower(*at), ":" | "?" | "="));
-            return next.is_some_and(|next| next > end && answer(next + 1));
+            // "CV: no murmur RESP: no wheeze" answers nothing: the last "no" denies what follows it, and so do those before.
+            let (mut at, mut end) = (from, end);
+            for _ in 0..ROW {
+                let ends =
+                    |at: &usize| !self.lower(*at).starts_with(char::is_alphanumeric) || self.begins_line(*at);
+                let next = (end..self.lowers.len().min(end + NEXT)).find(ends);
+                let next = next.filter(|next| *next > end && matches!(self.lower(*next), ":" | "?" | "="));
+                let Some(next) = next.filter(|next| answer(next + 1)) else { return false };
+                if self.lower(at) != "no" || self.closes(next + 2) {
+                    return true;
+                }
+                (at, end) = (next + 1, next + 2);
+            }
+            return false;
         }
         let first = (from.saturating_sub(ROW)..=from).rev().find(|at| self.begins_line(*at));
         let last = (end..self.lowers.len().min(end + ROW)).find(|at| self.begins_line(*at));

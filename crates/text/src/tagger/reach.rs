@@ -179,8 +179,9 @@ impl Statement {
             _ => return false,
         };
         let single = members == 1;
-        // "No fever, severe headache or rash".
-        let ends_list = || single && !self.kinds[from..].iter().take(LIST).any(|kind| *kind == Kind::Or);
+        // "No fever, severe headache or rash", "denies fever, severe headache, rash".
+        let goes_on = |kind: &Kind| *kind == Kind::Or || cue.asked && *kind == Kind::Comma;
+        let ends_list = || single && !self.kinds[from..].iter().take(LIST).any(goes_on);
         match self.tells.get(from) {
             Some(Tells::LeadsOn) if self.kinds[comma] == Kind::Comma => return true,
             Some(Tells::Introduces) => return ends_list(),

@@ -27,6 +27,7 @@ fn an_answer_is_of_the_name_before_it_alone() {
         ("Rash, no. Fever, yes.", &[("Rash", "d"), ("Fever", "-")]),
         ("Diabetes: N  Hypertension: Y", &[("Diabetes", "d"), ("Hypertension", "-")]),
         ("Diabetes: N Hypertension: Y Gout: N", &[("Diabetes", "d"), ("Hypertension", "-"), ("Gout", "d")]),
+        ("Fever: no Cough: no Rash: yes", &[("Fever", "d"), ("Cough", "d"), ("Rash", "-")]),
         ("Fever = no; cough = yes", &[("Fever", "d"), ("cough", "-")]),
         ("chest pain - denies", &[("chest pain", "d")]),
         ("Diabetes: never", &[("Diabetes", "d")]),
@@ -40,6 +41,11 @@ fn an_answer_is_of_the_name_before_it_alone() {
         ("PMH:\nDiabetes: yes\nAsthma\nStroke: no", &[("Diabetes", "p"), ("Asthma", "p"), ("Stroke", "dp")]),
         // What looks like an answer is none.
         ("Asthma - no hospitalizations, wheezing today", &[("Asthma", "-"), ("wheezing", "-")]),
+        (
+            "CV: no murmur. ABD: no tenderness. EXT: no edema",
+            &[("murmur", "d"), ("tenderness", "d"), ("edema", "d")],
+        ),
+        ("CV: no murmur ABD: no tenderness", &[("murmur", "d"), ("tenderness", "d")]),
         ("Case no. 5, hepatitis", &[("hepatitis", "-")]),
         ("nitric oxide (NO) and rash", &[("nitric oxide", "-"), ("rash", "-")]),
         ("Rh(0) immune globulin", &[("Rh", "-")]),
@@ -151,6 +157,7 @@ fn a_member_of_which_only_what_is_there_is_told_is_there() {
         ("no prior stroke, known epilepsy", &[("stroke", "dp"), ("epilepsy", "-")]),
         ("Denies chest pain, dyspnea today", &[("chest pain", "d"), ("dyspnea", "d")]),
         ("No fever, severe headache or rash", &[("headache", "d"), ("rash", "d")]),
+        ("Denies fever, severe headache, rash", &[("headache", "d"), ("rash", "d")]),
         ("No fever, chills, severe headache", &[("chills", "d"), ("headache", "d")]),
         ("No hypertension, type 2 diabetes", &[("hypertension", "d"), ("diabetes", "d")]),
         ("No fever, rash", &[("fever", "d"), ("rash", "d")]),
