@@ -244,7 +244,8 @@ async fn an_image_for_which_there_is_no_model_any_more_keeps_its_results() {
     assert_eq!(open(&address(&server)).store(DX, "1.2.3.1", data_set_of(&image), 9000).0, 0);
     let made = reports(&server, 1).await;
     drop(server);
-    let server = serve("nuclei");
+    // A model of notes reads no image.
+    let server = serve("triage");
     assert_eq!(open(&address(&server)).store(DX, "1.2.3.1", data_set_of(&image), 9000).0, 0xc001);
     assert_eq!(reports(&server, 1).await, made);
 }
