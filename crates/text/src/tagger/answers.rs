@@ -175,7 +175,9 @@ impl Read<'_> {
         let digit = |at: usize| self.lower(at).starts_with(|of: char| of.is_ascii_digit());
         let gap = self.gap(end);
         let year = next.len() == 4 && digit(end);
-        gap.contains(['\n', '\r', '\t']) || gap.chars().count() > 1 || year
+        let behind = self.tokens.get(end + 1).map_or("", |_| self.gap(end + 1));
+        let dash = matches!(next.as_str(), "-" | "–" | "—") && !gap.is_empty() && !behind.is_empty();
+        gap.contains(['\n', '\r', '\t']) || gap.chars().count() > 1 || year || dash
             || matches!(next.as_str(), "," | ";" | "|" | ")" | "]" | "/" | "?" | "!" | "•" | "，" | "。" | "but")
             // "Case no. 5", "0.5".
             || next == "." && !digit(end + 1)

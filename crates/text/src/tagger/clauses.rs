@@ -36,7 +36,8 @@ pub(super) fn clauses(
     for Answer { at, .. } in answers {
         let gap = |at: usize| &text[tokens[at - 1].bytes.end..tokens[at].bytes.start];
         let closes = |at: usize| {
-            matches!(lowers[at].as_str(), "," | "." | ";" | "|" | ")" | "]") && !gap(at).contains('\n')
+            matches!(lowers[at].as_str(), "," | "." | ";" | "|" | ")" | "]" | "-" | "–" | "—")
+                && !gap(at).contains('\n')
         };
         let end = (at.end..tokens.len()).find(|at| !closes(*at)).unwrap_or(tokens.len());
         begins[at.start..end].fill(false);

@@ -28,6 +28,7 @@ fn an_answer_is_of_the_name_before_it_alone() {
         ("Diabetes: N  Hypertension: Y", &[("Diabetes", "d"), ("Hypertension", "-")]),
         ("Diabetes: N Hypertension: Y Gout: N", &[("Diabetes", "d"), ("Hypertension", "-"), ("Gout", "d")]),
         ("Fever: no Cough: no Rash: yes", &[("Fever", "d"), ("Cough", "d"), ("Rash", "-")]),
+        ("Fever: no - cough: yes", &[("Fever", "d"), ("cough", "-")]),
         ("Fever = no; cough = yes", &[("Fever", "d"), ("cough", "-")]),
         ("chest pain - denies", &[("chest pain", "d")]),
         ("Diabetes: never", &[("Diabetes", "d")]),
