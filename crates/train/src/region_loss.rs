@@ -1,5 +1,5 @@
 //! The loss of a segmentation: cross-entropy over the pixels, and what the Dice coefficient of every label but the
-//! background lacks of one (Milletari et al. 2016, "V-Net", with the sums over a batch).
+//! background lacks of one (Milletari et al. 2016, "V-Net"), for each picture: one with little to outline counts like every other.
 //!
 //! Cross-entropy alone is content where most pixels are background; Dice alone has little to say where a label is rare.
 //! Both are one operation here, because as operations of tensors each would hold a batch of maps.
@@ -40,7 +40,7 @@ struct RegionLoss {
     total: f64,
 }
 
-/// Over a batch: the sum of what every pixel costs, and of each label the probability that it has where it is right,
+/// Over a picture: the sum of what every pixel costs, and of each label the probability that it has where it is right,
 /// everywhere, and the pixels where it is right.
 #[derive(Clone)]
 struct Sums {
@@ -65,12 +65,12 @@ impl RegionLoss {
         into.iter_mut().for_each(|p| *p /= total);
     }
 
-    fn sums(&self, logits: &[f32]) -> Sums {
-        let zero = Sums { cost: 0.0, labels: vec![[0.0; 3]; self.labels] };
+    /// Of each picture, in their order, so that the number of cores does not show.
+    fn sums(&self, logits: &[f32]) -> Vec<Sums> {
         let pictures = logits.par_chunks(self.labels * self.area).zip(self.truth.par_chunks(self.area));
         let pictures = pictures.zip(self.weights.par_chunks(self.area));
         let each = pictures.map(|((logits, truth), weights)| {
-            let mut sums = zero.clone();
+            let mut sums = Sums { cost: 0.0, labels: vec![[0.0; 3]; self.labels] };
             let mut p = vec![0.0; self.labels];
             for (at, (right, weight)) in truth.iter().zip(weights).enumerate() {
                 self.pixel(logits, at, &mut p);
@@ -82,33 +82,32 @@ impl RegionLoss {
             }
             sums
         });
-        // In the order of the pictures, so that the number of cores does not show.
-        let each: Vec<Sums> = each.collect();
-        each.into_iter().fold(zero, |mut all, one| {
-            all.cost += one.cost;
-            for (all, one) in all.labels.iter_mut().zip(one.labels) {
-                all.iter_mut().zip(one).for_each(|(all, one)| *all += one);
-            }
-            all
-        })
+        each.collect()
+    }
+
+    /// How much the Dice coefficient of one label in one picture counts.
+    fn share(&self) -> f64 {
+        1.0 / ((self.labels - 1).max(1) * (self.truth.len() / self.area)) as f64
     }
 
     fn gradient(&self, logits: &[f32], factor: f32) -> Vec<f32> {
-        let sums = self.sums(logits);
-        let others = (self.labels - 1).max(1) as f64;
+        let share = self.share();
         // Of the loss by the probability of a label at a pixel: where it is right, and anywhere.
-        let slopes: Vec<[f32; 2]> = (0..self.labels)
-            .map(|label| {
-                let (above, below) = sums.dice(label);
-                let own = if label == 0 { 0.0 } else { 1.0 / others };
-                [(-own * 2.0 / below) as f32, (own * above / (below * below)) as f32]
-            })
+        let slope = |sums: &Sums, label: usize| {
+            let (above, below) = sums.dice(label);
+            let own = if label == 0 { 0.0 } else { share };
+            [(-own * 2.0 / below) as f32, (own * above / (below * below)) as f32]
+        };
+        let slopes: Vec<Vec<[f32; 2]>> = self
+            .sums(logits)
+            .iter()
+            .map(|sums| (0..self.labels).map(|label| slope(sums, label)).collect())
             .collect();
         let mut gradient = vec![0.0; logits.len()];
         let pictures = gradient.par_chunks_mut(self.labels * self.area);
         let pictures = pictures.zip(logits.par_chunks(self.labels * self.area));
         let pictures = pictures.zip(self.truth.par_chunks(self.area)).zip(self.weights.par_chunks(self.area));
-        pictures.for_each(|(((gradient, logits), truth), weights)| {
+        pictures.zip(&slopes).for_each(|((((gradient, logits), truth), weights), slopes)| {
             let mut p = vec![0.0; self.labels];
             for (at, (right, weight)) in truth.iter().zip(weights).enumerate() {
                 let share = (f64::from(*weight) / self.total) as f32;
@@ -135,10 +134,11 @@ impl CustomOp1 for RegionLoss {
     fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let Some((start, end)) = layout.contiguous_offsets() else { bail!("maps are not contiguous") };
         let sums = self.sums(&logits.as_slice::<f32>()?[start..end]);
-        let others = 1..self.labels;
-        let dice: f64 =
-            others.clone().map(|label| sums.dice(label)).map(|(above, below)| above / below).sum();
-        let loss = sums.cost / self.total + 1.0 - dice / others.len().max(1) as f64;
+        let cost: f64 = sums.iter().map(|picture| picture.cost).sum();
+        let dice = |picture: &Sums| -> f64 {
+            (1..self.labels).map(|label| picture.dice(label)).map(|(above, below)| above / below).sum()
+        };
+        let loss = cost / self.total + 1.0 - self.share() * sums.iter().map(dice).sum::<f64>();
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }
 
@@ -157,7 +157,7 @@ mod tests {
     use nn::random;
 
     fn truth() -> Vec<u8> {
-        (0..2 * 12).map(|at| [0, 0, 1, 2, 0, 1][at % 6]).collect()
+        (0..2 * 12).map(|at| [0, 0, 1, 2, 0, 1, 0][at % 7]).collect()
     }
 
     fn weights() -> Vec<f32> {
@@ -171,13 +171,13 @@ mod tests {
 
     fn loss(values: &[f64]) -> f64 {
         let (truth, weights) = (truth(), weights());
-        let (mut cost, mut sums) = (0.0, [[0.0f64; 3]; 3]);
+        let (mut cost, mut sums) = (0.0, [[[0.0f64; 3]; 3]; 2]);
         for (at, right) in truth.iter().enumerate() {
             let own: Vec<f64> =
                 (0..3).map(|label| values[(at / 12 * 3 + label) * 12 + at % 12].exp()).collect();
             let total: f64 = own.iter().sum();
             cost -= f64::from(weights[at]) * (own[usize::from(*right)] / total).ln();
-            for (label, sums) in sums.iter_mut().enumerate() {
+            for (label, sums) in sums[at / 12].iter_mut().enumerate() {
                 let is = f64::from(u8::from(usize::from(*right) == label));
                 sums[0] += is * own[label] / total;
                 sums[1] += own[label] / total;
@@ -186,7 +186,8 @@ mod tests {
         }
         let dice = |[shared, found, right]: [f64; 3]| (2.0 * shared + 1.0) / (found + right + 1.0);
         let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-        cost / total + 1.0 - (dice(sums[1]) + dice(sums[2])) / 2.0
+        let mean = sums.iter().map(|picture| dice(picture[1]) + dice(picture[2])).sum::<f64>() / 4.0;
+        cost / total + 1.0 - mean
     }
 
     #[test]
