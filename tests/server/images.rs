@@ -11,6 +11,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use vision::phantom::chest_phantom;
+use vision::{DecodeOptions, Format, decode};
 
 static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| chest_phantom(0, 96).unwrap());
 
