@@ -162,7 +162,7 @@ impl Read<'_> {
             false => self.closes(end) || mark != "," && self.before_next(from, end, from > at),
         };
         let at = at..end + usize::from(bracket);
-        (fits && closed).then(|| Answer { at, says: *says, of_list: matches!(mark, ":" | "：" | "?") })
+        (fits && closed).then_some(Answer { at, says: *says, of_list: matches!(mark, ":" | "：" | "?") })
     }
 
     fn stands(&self, words: &str, at: usize) -> bool {
