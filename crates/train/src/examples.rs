@@ -308,6 +308,8 @@ mod tests {
         assert!(source.check_trainable().is_ok());
         assert_eq!((source.labels.clone(), source.shape()), (vec!["0".to_string(), "1".to_string()], (5, 3)));
         assert_eq!(source.splits["train"].iter().map(|(_, label)| *label).collect::<Vec<_>>(), [0, 1, 1, 0]);
+        assert_eq!(source.one_square(), None);
+        assert_eq!(archive(set(bytes(&[2, 4, 4]), &[0, 1]), &[]).unwrap().one_square(), Some(4));
     }
 
     #[test]

@@ -507,7 +507,8 @@ fn come_back(target: &str, entry: fn(&[u8])) {
 fn a_package_of_images_has_a_measure_of_likeness_and_can_be_given_one_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (archive(folder.path()), folder.path().join("models"));
-    let further = ["--epochs", "2", "--modality", "cr,DX", "--body-part", "CHEST"];
+    let further =
+        ["--epochs", "2", "--modality", "cr,DX", "--body-part", "CHEST", "--oldest", "17", "--crop", "none"];
     finished(image_command(&data, &out, &further).output().unwrap());
     let whole = manifest(&out, "halves", 1);
     assert_eq!(whole["likeness"]["kind"], "training-pictures");
@@ -515,8 +516,8 @@ fn a_package_of_images_has_a_measure_of_likeness_and_can_be_given_one_afterwards
     let auroc = whole["likeness"]["auroc"].as_f64().unwrap();
     // Turned, a half of one label is one of the other: some alterations are none here.
     assert!(auroc > 0.7, "{auroc}");
-    let accepts = serde_json::json!({"modalities": ["CR", "DX"], "body_parts": ["CHEST"]});
-    assert_eq!(whole["input"]["accepts"], accepts);
+    let accepts = serde_json::json!({"modalities": ["CR", "DX"], "body_parts": ["CHEST"], "oldest": 17});
+    assert_eq!((&whole["input"]["accepts"], &whole["input"]["crop"]), (&accepts, &"none".into()));
     let card = std::fs::read_to_string(out.join("halves/1/README.md")).unwrap();
     assert!(card.contains("unlike_training") && card.contains("none of CR, DX"), "{card}");
 
