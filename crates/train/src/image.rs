@@ -298,16 +298,8 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     let mut source = Source::read(&options.data, &options.labels, options.seed, groups.as_ref())?;
     let checked = source.check_trainable().and_then(|()| source.check_measurable());
     checked.with_context(|| options.data.display().to_string())?;
-    if options.crop.is_none()
-        && let Some(side) = source.one_square()
-    {
-        source.warnings.push(format!(
-            "all pictures are squares of {side} pixels; others than squares are cut to their middle square, and where \
-             these were squashed to squares that is another geometry: --crop none squashes, --crop centre cuts"
-        ));
-    }
+    let input = input(&mut source, options);
     source.say();
-    let input = input(&source, options);
     let fit_options = fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     // Whatever would make the package refuse itself is said now, not after the training.
@@ -520,7 +512,16 @@ pub(crate) fn fit_options(options: &ImageOptions, images: usize) -> FitOptions {
     }
 }
 
-pub(crate) fn input(source: &Source, options: &ImageOptions) -> ImageInput {
+/// What is done to a picture before the network reads it; what nobody can know of that is noted among the warnings.
+pub(crate) fn input(source: &mut Source, options: &ImageOptions) -> ImageInput {
+    if options.crop.is_none()
+        && let Some(side) = source.one_square()
+    {
+        source.warnings.push(format!(
+            "all pictures are squares of {side} pixels; others than squares are cut to their middle square, and where \
+             these were squashed to squares that is another geometry: --crop none squashes, --crop centre cuts"
+        ));
+    }
     let (median, channels) = source.shape();
     let side = options.size.unwrap_or_else(|| amount::side(median, source.splits["train"].len()));
     ImageInput {

@@ -58,9 +58,9 @@ pub fn train(
     }
     let table = ImageTable::read(&options.data, wanted, options.seed, groups)?;
     table.check_trainable(wanted).with_context(|| options.data.display().to_string())?;
-    let ImageTable { source, targets } = table;
+    let ImageTable { mut source, targets } = table;
+    let input = image::input(&mut source, options);
     source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let input = image::input(&source, options);
     let fit_options = image::fit_options(options, source.splits["train"].len());
     let architecture = options.network.architecture(input.height, source.splits["train"].len())?;
     let start = outset(options, &source.labels, &targets["train"]);
