@@ -33,6 +33,16 @@ use vision::synthetic::{self, Origin};
 /// Most pictures of one request.
 pub const MAX_PICTURES: usize = 64;
 
+const PNG: &str = "image/png";
+
+/// What an answer is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    Json,
+    Png,
+    Dicom,
+}
+
 /// There are no parameters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -97,8 +107,9 @@ pub struct GeneratedPicture {
 /// Make pictures of a label
 ///
 /// For teaching and for trying software, and to have more examples of what is rare. Each picture is marked as synthetic, in its file
-/// and in its lower right corner, and the classifiers refuse it unless asked not to. With `accept: application/dicom` and a count of
-/// 1 the answer is a DICOM file: a Secondary Capture of nobody, whose attribute Synthetic Data (0008,001C) is YES.
+/// and in its lower right corner, and the classifiers refuse it unless asked not to. With a count of 1 and `accept: image/png` the answer
+/// is the PNG file itself, with `accept: application/dicom` a DICOM file: a Secondary Capture of nobody, whose attribute Synthetic Data
+/// (0008,001C) is YES.
 #[utoipa::path(
     post,
     path = "/v1/images/generate",
@@ -110,9 +121,9 @@ pub struct GeneratedPicture {
         example = json!({"model": "blood-cells-generator", "label": "platelet", "count": 4, "seed": 7}),
     ),
     responses(
-        (status = 200, content((GenerateAnswer = "application/json"), (ImageFile = "application/dicom"))),
+        (status = 200, content((GenerateAnswer = "application/json"), (ImageFile = "image/png"), (ImageFile = "application/dicom"))),
         (status = 404, description = "No such model; the names that exist"),
-        (status = 406, description = "A DICOM file is asked for of several pictures"),
+        (status = 406, description = "A file is asked for of several pictures"),
     )
 )]
 pub async fn generate(
@@ -132,35 +143,42 @@ pub async fn generate(
     let service: Arc<GenerateService> =
         find_model(&registry, &caller, request.model.as_deref(), Task::ImageGeneration, makes, refuse)?;
     let wanted = wanted(&request, &service.manifest.labels)?;
-    let kinds = [("application/json", false), (DICOM, true)];
-    let in_dicom = accept::best(&accept::ranges(&headers), &kinds).unwrap_or(false);
-    if in_dicom && wanted.count != 1 {
-        let detail = format!(
-            "a DICOM file is of one picture; {} were asked for. Ask for application/json",
-            wanted.count
-        );
+    let kinds = [("application/json", Form::Json), (PNG, Form::Png), (DICOM, Form::Dicom)];
+    let form = accept::best(&accept::ranges(&headers), &kinds).unwrap_or(Form::Json);
+    if form != Form::Json && wanted.count != 1 {
+        let detail =
+            format!("a file is of one picture; {} were asked for. Ask for application/json", wanted.count);
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     let (mut pictures, timing) = service.generate(wanted, deadline).await?;
     let (model, version, label) =
         (&service.manifest.name, &service.manifest.version, &service.manifest.labels[wanted.label]);
-    if in_dicom && let Some(only) = pictures.pop() {
+    let png = |picture: Image, number: usize| {
+        let origin = Origin { model, version, label, seed: wanted.seed, number };
+        synthetic::png(picture, &origin, false).map_err(|error| {
+            tracing::error!(%error, "a picture could not be written");
+            Problem::internal()
+        })
+    };
+    if form != Form::Json
+        && let Some(only) = pictures.pop()
+    {
         let answered = Answered::labels(model, version, std::iter::once(Some(label.clone())));
-        let program = env!("CARGO_PKG_VERSION");
-        let making = Making { program, model, version, label, seed: wanted.seed, number: 0 };
-        let file = clinical::dicom::synthetic(&making, drawing(synthetic::marked(only))?).file();
-        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(DICOM));
+        let (kind, file) = match form {
+            Form::Dicom => {
+                let program = env!("CARGO_PKG_VERSION");
+                let making = Making { program, model, version, label, seed: wanted.seed, number: 0 };
+                (DICOM, clinical::dicom::synthetic(&making, drawing(synthetic::marked(only))?).file())
+            }
+            _ => (PNG, png(only, 0)?),
+        };
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(kind));
         return Ok((Extension(answered), timed(&timing)?, [kind], file).into_response());
     }
     let mut results = Vec::with_capacity(pictures.len());
     for (number, picture) in pictures.into_iter().enumerate() {
         let (height, width) = (picture.height(), picture.width());
-        let origin = Origin { model, version, label, seed: wanted.seed, number };
-        let png = synthetic::png(picture, &origin, false).map_err(|error| {
-            tracing::error!(%error, "a picture could not be written");
-            Problem::internal()
-        })?;
-        results.push(GeneratedPicture { number, height, width, png: STANDARD.encode(png) });
+        results.push(GeneratedPicture { number, height, width, png: STANDARD.encode(png(picture, number)?) });
     }
     let answered = Answered::labels(model, version, results.iter().map(|_| Some(label.clone())));
     let answer = GenerateAnswer {

@@ -100,6 +100,9 @@ pub struct ImageResult {
     /// With `explain=true`: what the answer rests on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<ImageEvidence>,
+    /// With `allow_synthetic=true`: true of an image that is marked as synthetic, so that its answer is about nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<bool>,
 }
 
 /// A number that an image was given.
@@ -179,8 +182,9 @@ impl ImageResult {
             }),
             _ => None,
         };
+        let synthetic = outcome.synthetic.then_some(true);
         let ModelAnswer { label, abstained, reason, predictions } = outcome.into();
-        ImageResult { label, abstained, reason, predictions, labels, number, evidence: None }
+        ImageResult { label, abstained, reason, predictions, labels, number, evidence: None, synthetic }
     }
 
     /// What the audit keeps of it: the label, or what there is instead of one; nothing of an abstention.
@@ -232,7 +236,7 @@ pub struct ImageForm {
     responses(
         (status = 200, body = ImageAnswer, description = "The answer; with `accept: application/fhir+json` a Bundle of FHIR R4 resources"),
         (status = 404, description = "No such model; the names that exist"),
-        (status = 406, description = "FHIR is asked for of a model of several labels at once or of a number"),
+        (status = 406, description = "FHIR is asked for of a model of several labels at once or of a number, or with `allow_synthetic=true`"),
     )
 )]
 pub async fn classify(
@@ -257,6 +261,11 @@ pub async fn classify(
         let detail = "a model of several labels at once or of a number answers as application/json";
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
+    let synthetic = parameters.allow_synthetic.unwrap_or(false);
+    if in_fhir && synthetic {
+        let detail = "with allow_synthetic=true the answer is application/json: FHIR's resources are about people, and such an image shows nobody";
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail));
+    }
     let images = read(request, state.config.max_body_bytes).await?;
     let mut named: Vec<Option<Named>> = vec![None; images.len()];
     for (named, (_, bytes)) in
@@ -265,7 +274,7 @@ pub async fn classify(
         let read = head::read(bytes, names).await.flatten();
         *named = read.map(|named| named.of_frame(parameters.frame.unwrap_or(1)));
     }
-    let read_as = ReadAs { frame: parameters.frame, synthetic: parameters.allow_synthetic.unwrap_or(false) };
+    let read_as = ReadAs { frame: parameters.frame, synthetic };
     // FHIR's resources have no place for evidence.
     let explain = parameters.explain.unwrap_or(false) && !in_fhir;
     if explain && images.len() > MAX_EXPLAINED {

@@ -152,6 +152,8 @@ struct Look {
     input: Vec<f32>,
     /// Why it gets no label, whatever the network makes of it.
     refused: Option<Reason>,
+    /// Whether it is marked as made by a model.
+    synthetic: bool,
 }
 
 /// What reads images, with its memory; kept between requests.
@@ -173,7 +175,7 @@ impl Reader {
             () => None,
         };
         self.preprocessor.normalise(&mut input);
-        Ok(Look { input, refused })
+        Ok(Look { input, refused, synthetic: false })
     }
 }
 
@@ -291,12 +293,14 @@ impl ImageService {
         deadline: Instant,
         mut timing: Timing,
     ) -> Result<(Vec<Outcome>, Timing), ImagesError> {
-        let (inputs, refused): (Vec<_>, Vec<_>) =
-            looks.into_iter().map(|look| (look.input, look.refused)).unzip();
+        let (inputs, known): (Vec<_>, Vec<_>) =
+            looks.into_iter().map(|look| (look.input, (look.refused, look.synthetic))).unzip();
         let settle = |index: usize, outcome: &mut Outcome| {
-            if let Some(reason) = refused[index] {
+            let (refused, synthetic) = known[index];
+            if let Some(reason) = refused {
                 outcome.abstain(reason);
             }
+            outcome.synthetic = synthetic;
         };
         let outcomes = self.pool.ask(&self.manifest, inputs, top_k, deadline, &mut timing, settle).await?;
         Ok((outcomes, timing))
@@ -382,16 +386,19 @@ impl ImageService {
         let mut image =
             decode(format, bytes, options).map_err(|error| ImagesError::Decode { index, error })?;
         let decode = start.elapsed();
+        let made = vision::synthetic::is_made(format, bytes, &image);
+        if made && !synthetic {
+            return Err(ImagesError::Synthetic { index });
+        }
         if synthetic {
             image = vision::synthetic::unmarked(image);
-        } else if vision::synthetic::is_made(format, bytes, &image) {
-            return Err(ImagesError::Synthetic { index });
         }
         let mut reader = self.reader()?;
         let input = reader.preprocessor.fractions(&image)?;
         let (colour, seen) = (reader.preprocessor.colour(), reader.preprocessor.seen(&image));
         let mut look = reader.look(input, colour)?;
         self.keep(reader);
+        look.synthetic = made;
         if look.refused.is_none() && vision::is_cut_short(&image, &self.input) {
             look.refused = Some(Reason::UnlikeTraining);
         }

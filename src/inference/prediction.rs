@@ -56,6 +56,8 @@ pub struct Outcome {
     pub estimate: Option<Estimate>,
     /// Whether the label is not the model's but the least that a rule allows.
     pub raised: bool,
+    /// Whether what was asked about was made by a model and shows nobody.
+    pub synthetic: bool,
 }
 
 impl Outcome {
@@ -81,6 +83,7 @@ impl Outcome {
             holding: None,
             estimate: None,
             raised: false,
+            synthetic: false,
         })
     }
 
@@ -145,6 +148,7 @@ fn several(
         holding: Some(holding),
         estimate: None,
         raised: false,
+        synthetic: false,
     })
 }
 
@@ -161,6 +165,7 @@ fn number(output: &NumberOutput, logits: &[f32]) -> Result<Outcome, NotFinite> {
         holding: None,
         estimate: Some(estimate),
         raised: false,
+        synthetic: false,
     })
 }
 

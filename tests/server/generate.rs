@@ -174,6 +174,15 @@ async fn a_made_picture_in_dicom_is_of_nobody_and_is_refused_like_the_others() {
     reader.next_frame(&mut pixels).unwrap();
     assert!(file.windows(pixels.len()).any(|window| window == pixels));
     assert_eq!(asked(2).await.unwrap().status(), StatusCode::NOT_ACCEPTABLE);
+    let asked_png = |count: usize| {
+        let body = json!({"label": "plättchen", "count": count, "seed": 7});
+        let url = server.at("/v1/images/generate");
+        Client::new().post(url).header("accept", "image/png").json(&body).send()
+    };
+    let response = asked_png(1).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "image/png");
+    assert_eq!(response.bytes().await.unwrap(), png, "the file that is in the JSON");
+    assert_eq!(asked_png(2).await.unwrap().status(), StatusCode::NOT_ACCEPTABLE);
 
     let classify = |query: &str| {
         let url = server.at(&format!("/v1/images/classify?model=pneumonia{query}"));
@@ -247,13 +256,30 @@ async fn classifiers_refuse_made_pictures_unless_asked_not_to() {
     for file in [made.clone(), bare(&pixels)] {
         let body = refused(classify("", file.clone()).await.unwrap(), 422, "").await;
         assert!(body["detail"].as_str().unwrap().contains("allow_synthetic"), "{body}");
-        let allowed = classify("&allow_synthetic=true", file).await.unwrap();
-        assert_eq!(allowed.status(), StatusCode::OK);
+        for query in ["&allow_synthetic=true", "&allow_synthetic=true&explain=true"] {
+            let allowed = classify(query, file.clone()).await.unwrap();
+            assert_eq!(allowed.status(), StatusCode::OK);
+            let body: Value = allowed.json().await.unwrap();
+            assert_eq!(
+                body["results"][0]["synthetic"], true,
+                "whoever reads the answer sees that it is of nobody"
+            );
+        }
     }
+    // Nothing of it is said in a form that is about people.
+    let in_fhir = Client::new()
+        .post(server.at("/v1/images/classify?model=pneumonia&allow_synthetic=true"))
+        .header("accept", "application/fhir+json")
+        .body(made.clone());
+    refused(in_fhir.send().await.unwrap(), 406, "").await;
     let explain = Client::new().post(server.at("/v1/images/explain?model=pneumonia")).body(made);
     refused(explain.send().await.unwrap(), 422, "").await;
     // A picture of anybody is not taken for one that was made.
     let plain: Vec<u8> = (0..SIDE * SIDE * 3).map(|at| (at * 37 % 251) as u8).collect();
+    let allowed = classify("&allow_synthetic=true", bare(&plain)).await.unwrap();
+    assert_eq!(allowed.status(), StatusCode::OK);
+    let body: Value = allowed.json().await.unwrap();
+    assert!(body["results"][0].get("synthetic").is_none(), "{body}");
     assert_eq!(classify("", bare(&plain)).await.unwrap().status(), StatusCode::OK);
 }
 
