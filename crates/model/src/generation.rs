@@ -17,6 +17,8 @@ const MAX_GUIDANCE: f32 = 20.0;
 const MAX_FREQUENCIES: usize = 16;
 /// Largest share of the noise that stays.
 const MAX_KEPT: f32 = 0.2;
+/// Most new noise.
+const MAX_ANEW: f32 = 2.0;
 
 /// How pictures are made. Their size and channels are those of the manifest's `input`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,10 @@ pub struct Generation {
     /// "Elucidating the exposure bias in diffusion models"): 0 for none, and pictures flatter than real ones.
     #[serde(default)]
     pub noise_kept: f32,
+    /// How much of the noise of a step is new (the eta of Song, Meng and Ermon 2021, "Denoising diffusion implicit models"): 0 for
+    /// none, so that each picture is on the way that its first noise began; 1 for as much as training puts on.
+    #[serde(default)]
+    pub noise_anew: f32,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<GenerationMetrics>,
@@ -77,6 +83,9 @@ impl Generation {
         }
         if !(0.0..=MAX_KEPT).contains(&self.noise_kept) {
             return Err(format!("generation.noise_kept is {}, not from 0 to {MAX_KEPT}", self.noise_kept));
+        }
+        if !(0.0..=MAX_ANEW).contains(&self.noise_anew) {
+            return Err(format!("generation.noise_anew is {}, not from 0 to {MAX_ANEW}", self.noise_anew));
         }
         within("the number of conditions", self.conditions(labels))
     }
@@ -184,6 +193,7 @@ mod tests {
             steps: 12,
             guidance: 0.5,
             noise_kept: 0.0,
+            noise_anew: 0.0,
             metrics: None,
         };
         assert_eq!(fits.check(8, &input()), Ok(()));
@@ -195,6 +205,7 @@ mod tests {
             ("steps", Generation { steps: 0, ..fits.clone() }),
             ("guidance", Generation { guidance: f32::NAN, ..fits.clone() }),
             ("noise_kept", Generation { noise_kept: 0.3, ..fits.clone() }),
+            ("noise_anew", Generation { noise_anew: -0.1, ..fits.clone() }),
         ];
         for (part, generation) in wrong {
             let error = generation.check(8, &input()).unwrap_err();

@@ -121,6 +121,7 @@ mod tests {
             steps: 4,
             guidance: 0.0,
             noise_kept: 0.0,
+            noise_anew: 0.0,
             metrics: None,
         };
         let input = |height, width| ImageInput {

@@ -45,13 +45,15 @@ fn write_card(out: &mut String, m: &Manifest) -> std::fmt::Result {
         "## How they are made\n\nDiffusion in {} steps of DPM-Solver++(2M), the network trained to say the velocity under a cosine \
          schedule, its weights averaged over steps. It works on squares of {} x {} pixels, each as {} principal components. Guidance \
          {}: how much further than asked a step goes towards the label. Of the noise {} stays on the way, times its ratio to the \
-         picture, without which pictures would be flatter than real ones.\n",
+         picture, without which pictures would be flatter than real ones. Of the noise of a step {} is new, in the measure of what \
+         training puts on.\n",
         generation.steps,
         generation.patch,
         generation.patch,
         generation.components,
         generation.guidance,
-        generation.noise_kept
+        generation.noise_kept,
+        generation.noise_anew
     )?;
     write_training(out, m)?;
     writeln!(out, "\n## Plots\n\nSamples are a row a label, as they came.\n")?;

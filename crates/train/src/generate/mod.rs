@@ -91,8 +91,11 @@ pub struct GenerateOptions {
     #[arg(long, env = "MEDSERVE_GUIDANCE", default_value_t = 0.3)]
     pub guidance: f32,
     /// Share of the noise that stays on the way, times its ratio to the picture: without it pictures are flatter than real ones
-    #[arg(long, env = "MEDSERVE_NOISE_KEPT", default_value_t = 0.02)]
+    #[arg(long, env = "MEDSERVE_NOISE_KEPT", default_value_t = 0.01)]
     pub noise_kept: f32,
+    /// How much of the noise of a step is new: 0 for none, 1 for as much as training puts on
+    #[arg(long, env = "MEDSERVE_NOISE_ANEW", default_value_t = 1.0)]
+    pub noise_anew: f32,
     /// Share of the training pictures whose label the network is not told, for guidance
     #[arg(long, env = "MEDSERVE_UNLABELLED", default_value_t = 0.1)]
     pub unlabelled: f32,
@@ -346,6 +349,7 @@ fn describe(options: &GenerateOptions, source: &Source, fit_options: &FitOptions
             steps: options.steps,
             guidance: options.guidance,
             noise_kept: options.noise_kept,
+            noise_anew: options.noise_anew,
             metrics: None,
         }),
         data: options.about.data_of(&source.sha256, &source.splits),

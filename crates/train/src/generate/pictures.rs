@@ -186,6 +186,7 @@ mod tests {
             steps: 4,
             guidance: 0.0,
             noise_kept: 0.0,
+            noise_anew: 0.0,
             metrics: None,
         };
         let (codec, lost) = codec(&pictures, &generation, &input).unwrap();

@@ -130,6 +130,7 @@ fn settings_that_cannot_be_are_refused_by_name() {
         (vec!["--patch", "4", "--unlabelled", "2"], "--unlabelled"),
         (vec!["--guidance=-1"], "guidance"),
         (vec!["--noise-kept=1"], "noise_kept"),
+        (vec!["--noise-anew=3"], "noise_anew"),
         (vec!["--epochs", "0"], "--epochs"),
         (vec!["--most-memorised", "1.5"], "--most-memorised"),
     ] {

@@ -170,6 +170,7 @@ mod tests {
             steps: 4,
             guidance: 0.0,
             noise_kept: 0.0,
+            noise_anew: 0.0,
             metrics: None,
         };
         // Each value is its own component, in another order and with another sign.

@@ -18,6 +18,7 @@ use nn::{GraphError, ImageNetwork, Params, Plan, Runner, random};
 use super::denoiser;
 use super::image::{Image, Samples};
 use codec::Codec;
+use sampler::Way;
 
 /// Why there is no picture.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -147,9 +148,11 @@ impl Generator {
     ) -> Result<Image, GenerateError> {
         // Each label has its own noise, and each picture of a request: nothing depends on how many are asked for.
         let mut rng = random::stream(seed, &format!("picture:{label}:{number}"));
-        let noise = random::normals(&mut rng, self.sizes.values);
-        let Generation { steps, noise_kept, .. } = self.generation;
-        let values = sampler::sample(noise, steps, noise_kept, |values, t| {
+        let count = self.sizes.values;
+        let noise = || random::normals(&mut rng, count);
+        let Generation { steps, noise_kept, noise_anew, .. } = self.generation;
+        let way = Way { steps, kept: noise_kept, anew: noise_anew };
+        let values = sampler::sample(way, noise, |values, t| {
             if stop() {
                 return Err(GenerateError::Stopped);
             }
@@ -211,6 +214,7 @@ mod tests {
             steps: 4,
             guidance: 0.0,
             noise_kept: 0.0,
+            noise_anew: 0.0,
             metrics: None,
         };
         let told = conditions(&generation, 3, 0.5, Some(1));

@@ -9,7 +9,10 @@
 //!
 //! A network's pictures are flatter than real ones, and on its way it sees its own and not those that it was trained on. So some of the
 //! noise that it sees stays in what it says (Ning et al. 2023, "Elucidating the exposure bias in diffusion models", who divide
-//! the noise by a number a little above 1), which gives the pictures their contrast back at no cost.
+//! the noise by a number a little above 1), which gives the pictures their contrast back at no cost. And part of the noise of each
+//! step is new (Song, Meng and Ermon 2021, "Denoising diffusion implicit models", for steps of first order; the same equation
+//! in Lu et al. for ours): what went wrong on the way is drowned in it, and the pictures are more alike to real ones and less to each other
+//! (Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", section 4).
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -42,24 +45,35 @@ fn time(step: usize, steps: usize) -> f64 {
     START * 0.5 * (1.0 + (PI * step as f64 / steps.max(1) as f64).cos())
 }
 
-/// The picture that comes of `noise` in `steps` steps, of which `kept` of the noise stays, times its ratio to the picture;
+/// The way from noise to a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    /// Steps, at least 1.
+    pub steps: usize,
+    /// Share of the noise that stays, times its ratio to the picture.
+    pub kept: f32,
+    /// How much of the noise of a step is new, from 0.
+    pub anew: f32,
+}
+
+/// The picture that comes of noise on this way. `noise` gives as many normal numbers as a picture has, others each time;
 /// `velocity` is what the network says of values at a time.
 ///
 /// # Errors
 /// Those of `velocity`.
 pub fn sample<E>(
-    noise: Vec<f32>,
-    steps: usize,
-    kept: f32,
+    Way { steps, kept, anew }: Way,
+    mut noise: impl FnMut() -> Vec<f32>,
     mut velocity: impl FnMut(&[f32], f64) -> Result<Vec<f32>, E>,
 ) -> Result<Vec<f32>, E> {
     let time = |step: usize| time(step, steps);
+    let anew = f64::from(anew);
     // Half the logarithm of the ratio of picture to noise.
     let ratio = |t: f64| {
         let (alpha, sigma) = shares(t);
         (alpha / sigma).ln()
     };
-    let mut values = noise;
+    let mut values = noise();
     let mut before: Option<Vec<f32>> = None;
     for step in 0..steps.max(1) {
         let (from, to) = (time(step), time(step + 1));
@@ -76,8 +90,9 @@ pub fn sample<E>(
         }
         let h = ratio(to) - ratio(from);
         let (next_alpha, next_sigma) = shares(to);
-        let keep = next_sigma as f32 / sigma;
-        let take = (-next_alpha * (-h).exp_m1()) as f32;
+        let keep = (next_sigma * (-anew * h).exp()) as f32 / sigma;
+        let take = (-next_alpha * (-(1.0 + anew) * h).exp_m1()) as f32;
+        let new = (next_sigma * (-(-2.0 * anew * h).exp_m1()).sqrt()) as f32;
         // The picture in the middle of the step, by the straight line through this one and the one before.
         let ahead = match step {
             0 => 0.0,
@@ -86,6 +101,9 @@ pub fn sample<E>(
         let earlier = before.as_ref().unwrap_or(&picture);
         for ((z, x), earlier) in values.iter_mut().zip(&picture).zip(earlier) {
             *z = keep * *z + take * (x + ahead * (x - earlier));
+        }
+        if new > 0.0 {
+            values.iter_mut().zip(noise()).for_each(|(z, e)| *z += new * e);
         }
         before = Some(picture);
     }
@@ -103,6 +121,10 @@ mod tests {
         let picture = mean + alpha * deviation * deviation / variance * (z - alpha * mean);
         let noise = (z - alpha * picture) / sigma;
         alpha * noise - sigma * picture
+    }
+
+    fn way(steps: usize) -> Way {
+        Way { steps, kept: 0.0, anew: 0.0 }
     }
 
     /// The same way in ten thousand small steps along the velocity, in double precision.
@@ -127,13 +149,39 @@ mod tests {
                 let velocity = |z: &[f32], t: f64| {
                     Ok::<_, ()>(z.iter().map(|z| exact(f64::from(*z), t, normal) as f32).collect())
                 };
-                let got = sample(noise.to_vec(), steps, 0.0, velocity).unwrap();
+                let got = sample(way(steps), || noise.to_vec(), velocity).unwrap();
                 got.iter().zip(&want).map(|(got, want)| (f64::from(*got) - want).abs()).fold(0.0, f64::max)
             };
             assert!(apart(12) < 0.15, "{normal:?}: {}", apart(12));
             assert!(apart(100) < 0.01, "{normal:?}: {}", apart(100));
             assert!(apart(100) < apart(12), "{normal:?}");
         }
+    }
+
+    #[test]
+    fn new_noise_leaves_the_pictures_what_they_are_as_a_whole_and_drowns_what_went_wrong() {
+        const PICTURES: usize = 20_000;
+        let normal = (0.7, 0.4);
+        // One that errs early on: what it says of pictures that are nearly noise is off.
+        let spread = |anew: f32, error: f64| {
+            let mut rng = nn::random::stream(5, "sampler");
+            let velocity = |z: &[f32], t: f64| {
+                let off = if t > 0.7 { error } else { 0.0 };
+                Ok::<_, ()>(z.iter().map(|z| (exact(f64::from(*z), t, normal) + off) as f32).collect())
+            };
+            let noise = || nn::random::normals(&mut rng, PICTURES);
+            let got = sample(Way { anew, ..way(60) }, noise, velocity).unwrap();
+            let mean = got.iter().map(|x| f64::from(*x)).sum::<f64>() / PICTURES as f64;
+            let variance = got.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / PICTURES as f64;
+            (mean, variance.sqrt())
+        };
+        for anew in [0.0, 0.5, 1.0] {
+            let (mean, deviation) = spread(anew, 0.0);
+            assert!((mean - normal.0).abs() < 0.015, "{anew}: {mean}");
+            assert!((deviation - normal.1).abs() < 0.015, "{anew}: {deviation}");
+        }
+        let wrong = |anew: f32| (spread(anew, 0.3).0 - normal.0).abs();
+        assert!(wrong(1.0) < 0.5 * wrong(0.0), "{} and {}", wrong(1.0), wrong(0.0));
     }
 
     #[test]
@@ -158,7 +206,8 @@ mod tests {
             });
             Ok::<_, ()>(said.collect())
         };
-        let deviation = |kept: f32| f64::from(sample(vec![1.0], 20, kept, flat).unwrap()[0]);
+        let deviation =
+            |kept: f32| f64::from(sample(Way { kept, ..way(20) }, || vec![1.0], flat).unwrap()[0]);
         assert!(deviation(0.0) < 0.75, "{}", deviation(0.0));
         assert!((deviation(0.02) - 0.8).abs() < (deviation(0.0) - 0.8).abs(), "{}", deviation(0.02));
         assert!(deviation(0.01) > deviation(0.0) && deviation(0.02) > deviation(0.01));
@@ -184,7 +233,7 @@ mod tests {
             asked += 1;
             if asked > 3 { Err("stopped") } else { Ok(z.to_vec()) }
         };
-        assert_eq!(sample(vec![0.5; 4], 12, 0.0, velocity), Err("stopped"));
+        assert_eq!(sample(way(12), || vec![0.5; 4], velocity), Err("stopped"));
         assert_eq!(asked, 4);
     }
 }
