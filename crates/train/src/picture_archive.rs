@@ -3,7 +3,8 @@
 //! What an archive says of its own size is held against the file before anything is allocated for it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,9 +25,16 @@ const DEFLATE: u64 = 64;
 /// What any archive may become, in bytes.
 const SMALL: u64 = 128 << 20;
 
+/// What a picture and a label take besides their values: their places in memory and a digest.
+const EACH: u64 = 256;
+
+/// Longest description of an array, in bytes; numpy's own are of a hundred.
+const MAX_HEADER: u32 = u16::MAX as u32;
+
 /// The data set in the archive; `names` are those of its labels in order, which without any are its numbers.
 pub(super) fn read(path: &Path, names: &[String]) -> Result<Source> {
     let digest = sha256(&fs::read(path)?);
+    check_headers(path)?;
     let archive = NpzTensors::new(path)?;
     let most = fs::metadata(path)?.len().saturating_mul(DEFLATE).max(SMALL);
     let mut splits = BTreeMap::new();
@@ -39,8 +47,11 @@ pub(super) fn read(path: &Path, names: &[String]) -> Result<Source> {
                 return Ok(None);
             }
             // The reader allocates what the header claims, so the claim is held against the file.
-            let (shape, _) = archive.get_shape_and_dtype(&name)?;
-            let claimed = shape.dims().iter().try_fold(1u64, |all, side| all.checked_mul(*side as u64));
+            let (shape, kind) = archive.get_shape_and_dtype(&name)?;
+            let size = kind.size_in_bytes() as u64;
+            let claimed = shape.dims().iter().try_fold(size, |all, side| all.checked_mul(*side as u64));
+            let each = shape.dims().first().and_then(|count| (*count as u64).checked_mul(EACH));
+            let claimed = claimed.zip(each).and_then(|(values, each)| values.checked_add(each));
             let fits = claimed.is_some_and(|claimed| claimed <= most);
             ensure!(fits, "{name} claims a shape of {shape:?}, which the file cannot hold");
             Ok(archive.get(&name)?)
@@ -77,6 +88,32 @@ pub(super) fn read(path: &Path, names: &[String]) -> Result<Source> {
     Ok(Source { labels, splits, sha256: BTreeMap::from([(file_name(path), digest)]), warnings })
 }
 
+/// Refuses an array whose description is longer than any is: the reader allocates what its length says before it looks for it.
+fn check_headers(path: &Path) -> Result<()> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(File::open(path)?))?;
+    for index in 0..archive.len() {
+        let mut array = archive.by_index(index)?;
+        let name = array.name()?.to_string();
+        let split = |split: &&str| name.strip_prefix(*split).is_some_and(|rest| rest.starts_with('_'));
+        if !SPLITS.iter().any(split) {
+            continue;
+        }
+        // Six bytes of magic, two of the version, and of version 2 four of the length.
+        let mut start = Vec::new();
+        array.by_ref().take(12).read_to_end(&mut start)?;
+        if let [_, _, _, _, _, _, 2, _, length @ ..] = &start[..]
+            && let Ok(length) = <[u8; 4]>::try_from(length)
+        {
+            let length = u32::from_le_bytes(length);
+            ensure!(
+                length <= MAX_HEADER,
+                "{name} claims a description of {length} bytes; at most {MAX_HEADER} are read"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The images of an array of N x H x W or N x H x W x 3 bytes, each with the digest of its own.
 fn images_of(array: Tensor) -> Result<Vec<(Image, String)>> {
     let (count, height, width, channels) = match *array.dims() {
@@ -99,4 +136,42 @@ fn images_of(array: Tensor) -> Result<Vec<(Image, String)>> {
         image.map(|image| (image, digest))
     };
     Ok((0..count).map(image).collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// An archive of one array that begins like this.
+    fn archive(name: &str, start: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::Builder::new().suffix(".npz").tempfile().unwrap();
+        let mut archive = zip::ZipWriter::new(file.reopen().unwrap());
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(start).unwrap();
+        archive.finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn a_description_is_not_allocated_because_it_claims_to_be_long() {
+        let long = b"\x93NUMPY\x02\x00\xf6\xff\x7a\x27";
+        let error = read(archive("train_images.npy", long).path(), &[]).unwrap_err().to_string();
+        assert!(error.starts_with("train_images.npy claims a description of 662372342 bytes"), "{error}");
+        // Of an array that nobody reads nobody cares, and the short beginning of one is no claim.
+        assert!(check_headers(archive("notes.npy", long).path()).is_ok());
+        assert!(check_headers(archive("train_images.npy", &long[..9]).path()).is_ok());
+    }
+
+    #[test]
+    fn what_an_array_becomes_is_held_against_its_file() {
+        // Fewer numbers than a small archive may have bytes, and a picture of one of them takes more than that.
+        for (kind, shape) in [("<f8", "400, 300, 300"), ("|u1", "1000000, 1, 1")] {
+            let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+            let length = (header.len() as u16).to_le_bytes();
+            let start = [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes()].concat();
+            let error = read(archive("train_images.npy", &start).path(), &[]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("train_images claims a shape of [{shape}]")), "{error}");
+        }
+    }
 }
