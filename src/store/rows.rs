@@ -15,7 +15,7 @@ use sqlx::{FromRow, Row};
 
 use super::audit::Head;
 use super::cases::{Case, CaseVector, StoredCase};
-use super::{AuditRow, NumberedRow, StoreError};
+use super::{AuditRow, NumberedRow, PROFILE_LIMIT, StoreError};
 use recommend::{Contraindications, Interaction, Item, Kind, Profile, SourceError, Term, User};
 
 /// Reads a struct's members from the columns of their names, in both databases. Sqlx's derive would do
@@ -234,6 +234,16 @@ pub(super) fn contraindications_json(item: &Item) -> Result<String, StoreError> 
 
 fn unreadable(what: &str, id: &str, error: &serde_json::Error) -> StoreError {
     StoreError::Internal(format!("the stored {what} {id:?} cannot be read: {error}").into())
+}
+
+/// The profiles of rows that are being read, or an error where that takes longer than anybody waits.
+pub(super) async fn profiles_within(
+    read: impl Future<Output = Result<Vec<UserRow>, sqlx::Error>>,
+) -> Result<Vec<(String, Profile)>, SourceError> {
+    let rows = tokio::time::timeout(PROFILE_LIMIT, read).await;
+    let rows = rows.map_err(|elapsed| SourceError::Unavailable(elapsed.to_string()))?;
+    let known = rows.map_err(|error| source_error(error.into()))?.into_iter().map(UserRow::into_known);
+    Ok(known.map(|user| (user.user_id, user.profile)).collect())
 }
 
 /// What the recommender is told when a read fails. The text is fit for a client; the log has

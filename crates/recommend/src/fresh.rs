@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use super::catalogue::Entry;
 use super::context::Person;
 use super::data::{Item, Kind, Millis};
+use super::latest::Latest;
 use super::load::Loader;
 use super::snapshot::{KindSnapshot, Snapshot};
 use super::source::{Cursor, InteractionRow, Source, SourceError, UserState};
@@ -35,6 +36,7 @@ const BATCH: usize = 1_000;
 /// The published snapshot and what keeps it fresh.
 pub struct Fresh {
     source: Arc<dyn Source>,
+    latest: Latest,
     weighing: Weighing,
     /// Whether the matrices are kept in memory, or people and items alone.
     with_interactions: bool,
@@ -115,6 +117,7 @@ impl Fresh {
     ) -> Result<Self, SourceError> {
         let (snapshot, cursor) = scan(source.as_ref(), &weighing, with_interactions, now).await?;
         let fresh = Self {
+            latest: Latest::new(source.clone()),
             source,
             weighing,
             with_interactions,
@@ -181,7 +184,7 @@ impl Fresh {
     /// # Errors
     /// A store that does not answer: then what the snapshot has may be old.
     pub async fn as_it_is_now(&self, user_id: &str) -> Result<(), SourceError> {
-        let stored = self.source.profile(user_id).await?;
+        let stored = self.latest.profile(user_id).await?;
         let snapshot = self.snapshot();
         if snapshot.people.get(user_id).map(|person| &person.profile) == stored.as_ref() {
             return Ok(());

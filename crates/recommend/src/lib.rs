@@ -36,6 +36,7 @@ mod explain;
 mod filters;
 mod fresh;
 mod interactions_csv;
+mod latest;
 mod layers;
 mod learned;
 mod load;

@@ -118,12 +118,15 @@ pub trait Source: Send + Sync {
     /// The present state of these users, one entry for each id asked for, in any order.
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>>;
 
-    /// What is known of this person now, nothing where there is none: one row, for before a drug is
-    /// recommended. It must fail rather than wait for long.
-    fn profile<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, Result<Option<Profile>, SourceError>> {
+    /// What is known of these people now, of those that there are, in any order: a row each, for before a drug is
+    /// recommended. It must fail rather than wait for long. An id may come twice.
+    fn profiles<'a>(
+        &'a self,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Profile)>, SourceError>> {
         Box::pin(async move {
-            let states = self.users(std::slice::from_ref(&user_id.to_owned())).await?;
-            Ok(states.into_iter().find_map(|state| state.profile))
+            let states = self.users(user_ids).await?;
+            Ok(states.into_iter().filter_map(|state| Some((state.user_id, state.profile?))).collect())
         })
     }
 

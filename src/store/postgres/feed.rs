@@ -18,8 +18,8 @@ use sqlx::{PgConnection, PgPool};
 use super::copy::{RowReader, columns};
 use super::intake::find_items;
 use super::{ITEM_COLUMNS, PostgresStore};
-use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use crate::store::{PROFILE_LIMIT, StoreError};
+use crate::store::StoreError;
+use crate::store::rows::{self, ItemRow, UserRow, profiles_within, source_error};
 use recommend::{
     Changes, Cursor, InteractionRow, Item, Kind, Profile, Source, SourceError, Term, User, UserState,
 };
@@ -209,17 +209,20 @@ impl Source for PostgresStore {
         Box::pin(async move { self.read_users(user_ids).await.map_err(source_error) })
     }
 
-    fn profile<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, Result<Option<Profile>, SourceError>> {
+    fn profiles<'a>(
+        &'a self,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Profile)>, SourceError>> {
         Box::pin(async move {
-            let read = sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users WHERE id = $1")
-                .bind(user_id)
-                .fetch_optional(&self.pool);
-            match tokio::time::timeout(PROFILE_LIMIT, read).await {
-                Ok(row) => {
-                    Ok(row.map_err(|error| source_error(error.into()))?.map(|row| row.into_known().profile))
+            // One person is a question to one worker of a cluster, and several are one to all.
+            let read = match user_ids {
+                [user_id] => {
+                    sqlx::query_as::<_, UserRow>("SELECT id, profile::text FROM users WHERE id = $1")
+                        .bind(user_id)
                 }
-                Err(elapsed) => Err(SourceError::Unavailable(elapsed.to_string())),
-            }
+                _ => sqlx::query_as("SELECT id, profile::text FROM users WHERE id = ANY($1)").bind(user_ids),
+            };
+            profiles_within(read.fetch_all(&self.pool)).await
         })
     }
 

@@ -14,8 +14,8 @@ use sqlx::AssertSqlSafe;
 
 use super::SqliteStore;
 use super::intake::find_items;
-use crate::store::rows::{self, ItemRow, UserRow, source_error};
-use crate::store::{PROFILE_LIMIT, StoreError};
+use crate::store::StoreError;
+use crate::store::rows::{self, ItemRow, UserRow, profiles_within, source_error};
 use recommend::{
     Changes, Cursor, InteractionRow, Item, Kind, Millis, Profile, Source, SourceError, Term, User, UserState,
 };
@@ -225,17 +225,21 @@ impl Source for SqliteStore {
         Box::pin(async move { self.read_users(user_ids).await.map_err(source_error) })
     }
 
-    fn profile<'a>(&'a self, user_id: &'a str) -> BoxFuture<'a, Result<Option<Profile>, SourceError>> {
+    fn profiles<'a>(
+        &'a self,
+        user_ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Profile)>, SourceError>> {
         Box::pin(async move {
-            let read = sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
-                .bind(user_id)
-                .fetch_optional(&self.pool);
-            match tokio::time::timeout(PROFILE_LIMIT, read).await {
-                Ok(row) => {
-                    Ok(row.map_err(|error| source_error(error.into()))?.map(|row| row.into_known().profile))
+            let read = match user_ids {
+                [user_id] => {
+                    sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?").bind(user_id)
                 }
-                Err(elapsed) => Err(SourceError::Unavailable(elapsed.to_string())),
-            }
+                _ => sqlx::query_as(
+                    "SELECT id, profile FROM users WHERE id IN (SELECT value FROM json_each(?))",
+                )
+                .bind(serde_json::Value::from(user_ids).to_string()),
+            };
+            profiles_within(read.fetch_all(&self.pool)).await
         })
     }
 

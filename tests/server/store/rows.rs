@@ -432,6 +432,16 @@ async fn a_scan_hands_over_everything_once(database: Database) {
             .contains(&(Kind::Hospital, rows.iter().find(|row| row.item_id == "h1").unwrap().clone()))
     );
     assert_eq!((of("nobody").profile.clone(), of("nobody").interactions.len()), (None, 0));
+    let mut odd = user("o'dd \"id\", [1]");
+    odd.profile.birth_year = Some(1950);
+    store.put_users(std::slice::from_ref(&odd)).await.unwrap();
+    let one = store.profiles(std::slice::from_ref(&odd.user_id)).await.unwrap();
+    assert_eq!(one, [(odd.user_id.clone(), odd.profile.clone())]);
+    let asked = [odd.user_id.clone(), "nobody".into(), "u3".into(), odd.user_id.clone()];
+    let mut several = store.profiles(&asked).await.unwrap();
+    several.sort_by(|(a, _), (b, _)| a.cmp(b));
+    assert_eq!(several, [(odd.user_id, odd.profile), ("u3".into(), Profile::default())], "each of them once");
+    assert_eq!(store.profiles(&["nobody".into()]).await.unwrap(), []);
     let found = store.items(&["d5".into(), "nothing".into()]).await.unwrap();
     assert_eq!(found, [hidden]);
 }

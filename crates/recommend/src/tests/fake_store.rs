@@ -22,6 +22,8 @@ pub struct Tables {
     /// Cursors below this are too old.
     forgotten: usize,
     pub down: bool,
+    /// How often users were asked for.
+    pub questions: usize,
     /// The next reading of users waits for this.
     gate: Option<oneshot::Receiver<()>>,
 }
@@ -201,6 +203,7 @@ impl Source for FakeStore {
 
     fn users<'a>(&'a self, user_ids: &'a [String]) -> BoxFuture<'a, Result<Vec<UserState>, SourceError>> {
         async move {
+            self.tables().questions += 1;
             self.pass_gate().await;
             let tables = self.up()?;
             let state = |user_id: &String| {

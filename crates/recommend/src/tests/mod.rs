@@ -3,7 +3,7 @@
 mod demo_rules;
 mod drug_lists;
 mod evaluation;
-mod fake_store;
+pub(crate) mod fake_store;
 mod freshness;
 mod golden;
 mod item_words;

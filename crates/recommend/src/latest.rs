@@ -1,0 +1,144 @@
+//! What is stored of people now, read for all who ask at the same time in one question.
+//!
+//! Before a drug is recommended to somebody, what is known of them is read anew. Under load that question cost more than
+//! the rest of its way to the database: so while one is on its way, those who come meanwhile wait, and are asked for together as soon
+//! as it is back. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
+
+use std::collections::HashMap;
+use std::mem::take;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::oneshot::{self, Sender};
+use futures::future::{Either, select};
+
+use super::data::Profile;
+use super::source::{Source, SourceError};
+
+/// A person somebody asks about, and where the answer goes.
+type Asked = (String, Sender<Result<Option<Profile>, SourceError>>);
+
+/// Reads people as they are stored now.
+pub struct Latest {
+    source: Arc<dyn Source>,
+    asked: Mutex<Vec<Asked>>,
+    /// Held by the one who asks the store.
+    asking: futures::lock::Mutex<()>,
+}
+
+impl Latest {
+    /// Of this store.
+    pub fn new(source: Arc<dyn Source>) -> Latest {
+        Latest { source, asked: Mutex::default(), asking: futures::lock::Mutex::default() }
+    }
+
+    /// What is known of this person now, nothing where there is none.
+    ///
+    /// # Errors
+    /// A store that does not answer.
+    pub async fn profile(&self, user_id: &str) -> Result<Option<Profile>, SourceError> {
+        let mut answer = self.ask(user_id);
+        loop {
+            match select(&mut answer, self.asking.lock()).await {
+                Either::Left((Ok(answer), _)) => return answer,
+                // Whoever asked for all was dropped on the way, as when a client hangs up.
+                Either::Left((Err(oneshot::Canceled), _)) => answer = self.ask(user_id),
+                Either::Right((_turn, _)) => self.read().await,
+            }
+        }
+    }
+
+    fn ask(&self, user_id: &str) -> oneshot::Receiver<Result<Option<Profile>, SourceError>> {
+        let (told, answer) = oneshot::channel();
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((user_id.to_owned(), told));
+        answer
+    }
+
+    /// Asks the store about all who wait, and tells them.
+    async fn read(&self) {
+        let mut asked = take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        asked.retain(|(_, told)| !told.is_canceled());
+        let ids: Vec<String> = asked.iter().map(|(id, _)| id.clone()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let read = self.source.profiles(&ids).await;
+        let read: Result<HashMap<String, Profile>, _> = read.map(|found| found.into_iter().collect());
+        for (id, told) in asked {
+            // Who has gone away is told nothing.
+            let _ = told.send(match &read {
+                Ok(found) => Ok(found.get(&id).cloned()),
+                Err(error) => Err(error.clone()),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fake_store::FakeStore;
+    use futures::FutureExt;
+    use futures::future::join_all;
+
+    fn born(year: i32) -> Profile {
+        Profile { birth_year: Some(year), ..Profile::default() }
+    }
+
+    fn stored() -> (Arc<FakeStore>, Latest) {
+        let store = Arc::new(FakeStore::default());
+        store.tables().put_user("a", born(1950));
+        store.tables().put_user("b", born(1960));
+        (store.clone(), Latest::new(store))
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_a_question_is_on_its_way_is_asked_for_with_the_others() {
+        let (store, latest) = stored();
+        let open = store.tables().close_gate();
+        let mut first = Box::pin(latest.profile("a"));
+        assert!((&mut first).now_or_never().is_none(), "its question is on its way");
+        // What is written now is in the answers to all who ask from now on.
+        store.tables().put_user("b", born(1970));
+        let others = ["b", "b", "nobody", "a"];
+        let mut others = Box::pin(join_all(others.map(|id| latest.profile(id))));
+        assert!((&mut others).now_or_never().is_none());
+        store.tables().put_user("b", born(1980));
+        open.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Some(born(1950)));
+        let others: Vec<_> = others.await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(others, [Some(born(1980)), Some(born(1980)), None, Some(born(1950))]);
+        assert_eq!(store.tables().questions, 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_one_that_has_gone() {
+        let (store, latest) = stored();
+        let open = store.tables().close_gate();
+        let mut first = Box::pin(latest.profile("a"));
+        assert!((&mut first).now_or_never().is_none());
+        let mut second = Box::pin(latest.profile("b"));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert_eq!(second.await.unwrap(), Some(born(1960)));
+        // The one who asks for all goes, and with it the question of another that it took along.
+        drop(open);
+        let open = store.tables().close_gate();
+        let mut first = Box::pin(latest.profile("a"));
+        let mut second = Box::pin(latest.profile("b"));
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        drop((first, open));
+        assert_eq!(second.now_or_never().expect("nobody is in its way").unwrap(), Some(born(1960)));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_told_to_all_and_asked_anew_by_the_next() {
+        let (store, latest) = stored();
+        store.tables().down = true;
+        for answer in join_all(["a", "b"].map(|id| latest.profile(id))).await {
+            assert!(matches!(answer, Err(SourceError::Unavailable(_))), "{answer:?}");
+        }
+        store.tables().down = false;
+        assert_eq!(latest.profile("a").await.unwrap(), Some(born(1950)));
+    }
+}
