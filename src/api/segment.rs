@@ -284,7 +284,7 @@ impl From<SegmentsError> for Problem {
             SegmentsError::Decode { index, error } => decode_problem(index, &error),
             SegmentsError::Synthetic { .. } => Problem::unprocessable(error.to_string()),
             SegmentsError::Segment { index, error: error @ SegmentError::TooLarge { .. } } => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image {index}: {error}"))
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image {}: {error}", index + 1))
             }
             SegmentsError::Segment { error, .. } => {
                 tracing::error!(%error, "a picture could not be segmented");

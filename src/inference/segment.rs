@@ -29,7 +29,7 @@ use vision::{DecodeError, DecodeOptions, Format, Image, Preprocessor, declared, 
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentsError {
     /// The picture at this place in the request could not be read.
-    #[error("image {index}: {error}")]
+    #[error("image {}: {error}", .index + 1)]
     Decode {
         /// Place in the request, from 0.
         index: usize,
@@ -37,13 +37,13 @@ pub enum SegmentsError {
         error: DecodeError,
     },
     /// The picture at this place says that it was made by a model.
-    #[error("image {index}: it is marked as synthetic, and shows nobody")]
+    #[error("image {}: it is marked as synthetic, and shows nobody", .index + 1)]
     Synthetic {
         /// Place in the request, from 0.
         index: usize,
     },
     /// The picture at this place could not be segmented.
-    #[error("image {index}: {error}")]
+    #[error("image {}: {error}", .index + 1)]
     Segment {
         /// Place in the request, from 0.
         index: usize,

@@ -362,7 +362,12 @@ async fn a_picture_that_was_made_has_no_regions() {
     let made = |value: &str| {
         vision::write::png_with(&image, &[(vision::synthetic::KEYWORD, value.to_string())]).unwrap()
     };
-    refused(post(&server, "", "application/json", made("true")).await, 422, "marked as synthetic").await;
+    refused(
+        post(&server, "", "application/json", made("true")).await,
+        422,
+        "image 1: it is marked as synthetic",
+    )
+    .await;
     assert_eq!(post(&server, "", "application/json", made("false")).await.status(), StatusCode::OK);
 }
 

@@ -126,7 +126,7 @@ async fn infer(
             let (outcomes, timing) = match one_input(inputs)? {
                 Data::Bytes(images) => {
                     let read = |(index, image): (usize, Bytes)| {
-                        Ok((images::format(None, &image, &format!("image {index}"))?, image))
+                        Ok((images::format(None, &image, &format!("image {}", index + 1))?, image))
                     };
                     let images = images.into_iter().enumerate().map(read).collect::<Result<_, Problem>>()?;
                     service.classify(images, ReadAs::default(), usize::MAX, deadline).await?
