@@ -160,10 +160,10 @@ pub async fn generate(
             Problem::internal()
         })
     };
+    let answered = Answered::labels(model, version, pictures.iter().map(|_| Some(label.clone())));
     if form != Form::Json
         && let Some(only) = pictures.pop()
     {
-        let answered = Answered::labels(model, version, std::iter::once(Some(label.clone())));
         let (kind, file) = match form {
             Form::Dicom => {
                 let program = env!("CARGO_PKG_VERSION");
@@ -180,7 +180,6 @@ pub async fn generate(
         let (height, width) = (picture.height(), picture.width());
         results.push(GeneratedPicture { number, height, width, png: STANDARD.encode(png(picture, number)?) });
     }
-    let answered = Answered::labels(model, version, results.iter().map(|_| Some(label.clone())));
     let answer = GenerateAnswer {
         model: model.clone(),
         version: version.clone(),

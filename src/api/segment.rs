@@ -283,8 +283,8 @@ impl From<SegmentsError> for Problem {
         match error {
             SegmentsError::Decode { index, error } => decode_problem(index, &error),
             SegmentsError::Synthetic { .. } => Problem::unprocessable(error.to_string()),
-            SegmentsError::Segment { index, error: error @ SegmentError::TooLarge { .. } } => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image {}: {error}", index + 1))
+            SegmentsError::Segment { error: SegmentError::TooLarge { .. }, .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             SegmentsError::Segment { error, .. } => {
                 tracing::error!(%error, "a picture could not be segmented");

@@ -387,10 +387,10 @@ impl ImageService {
             decode(format, bytes, options).map_err(|error| ImagesError::Decode { index, error })?;
         let decode = start.elapsed();
         let made = vision::synthetic::is_made(format, bytes, &image);
-        if made && !synthetic {
-            return Err(ImagesError::Synthetic { index });
-        }
-        if synthetic {
+        if made {
+            if !synthetic {
+                return Err(ImagesError::Synthetic { index });
+            }
             image = vision::synthetic::unmarked(image);
         }
         let mut reader = self.reader()?;

@@ -371,7 +371,8 @@ impl NoteService {
             let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
             let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
             let red_flags = self.red_flags.as_ref().filter(|_| rules);
-            let cells = self.encoder.cells(record).map_err(|_| NotesError::Tokenizer { index })?;
+            let cells = red_flags.map(|_| self.encoder.cells(record)).transpose();
+            let cells = cells.map_err(|_| NotesError::Tokenizer { index })?.flatten();
             let cells = cells.as_deref().unwrap_or(&text);
             let scanned = red_flags.map(|red_flags| (red_flags, red_flags.scan(cells)));
             let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(beginning(&text)));

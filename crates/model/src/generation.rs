@@ -78,14 +78,14 @@ impl Generation {
         if !(1..=MAX_STEPS).contains(&self.steps) {
             return Err(format!("generation.steps is {}, not between 1 and {MAX_STEPS}", self.steps));
         }
-        if !(0.0..=MAX_GUIDANCE).contains(&self.guidance) {
-            return Err(format!("generation.guidance is {}, not from 0 to {MAX_GUIDANCE}", self.guidance));
-        }
-        if !(0.0..=MAX_KEPT).contains(&self.noise_kept) {
-            return Err(format!("generation.noise_kept is {}, not from 0 to {MAX_KEPT}", self.noise_kept));
-        }
-        if !(0.0..=MAX_ANEW).contains(&self.noise_anew) {
-            return Err(format!("generation.noise_anew is {}, not from 0 to {MAX_ANEW}", self.noise_anew));
+        for (name, value, most) in [
+            ("guidance", self.guidance, MAX_GUIDANCE),
+            ("noise_kept", self.noise_kept, MAX_KEPT),
+            ("noise_anew", self.noise_anew, MAX_ANEW),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return Err(format!("generation.{name} is {value}, not from 0 to {most}"));
+            }
         }
         within("the number of conditions", self.conditions(labels))
     }

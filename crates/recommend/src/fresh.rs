@@ -103,7 +103,7 @@ impl Drop for Taken<'_> {
 }
 
 /// A lock whose holder panicked still guards sound data: every change is published whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

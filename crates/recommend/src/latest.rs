@@ -1,17 +1,18 @@
 //! What is stored of people now, read for all who ask at the same time in one question.
 //!
-//! Before a drug is recommended to somebody, what is known of them is read anew. Under load that question cost more than
-//! the rest of its way to the database: so while one is on its way, those who come meanwhile wait, and are asked for together as soon
-//! as it is back. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
+//! Before a drug is recommended to somebody, what is known of them is read anew. Under load most of that is the way to the
+//! database and back, which costs the same for many as for one: so while a question is on its way, those who come meanwhile wait, and
+//! are asked for together as soon as it is back. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
 
 use std::collections::HashMap;
 use std::mem::take;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::channel::oneshot::{self, Sender};
 use futures::future::{Either, select};
 
 use super::data::Profile;
+use super::fresh::lock;
 use super::source::{Source, SourceError};
 
 /// A person somebody asks about, and where the answer goes.
@@ -49,24 +50,24 @@ impl Latest {
 
     fn ask(&self, user_id: &str) -> oneshot::Receiver<Result<Option<Profile>, SourceError>> {
         let (told, answer) = oneshot::channel();
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((user_id.to_owned(), told));
+        lock(&self.asked).push((user_id.to_owned(), told));
         answer
     }
 
     /// Asks the store about all who wait, and tells them.
     async fn read(&self) {
-        let mut asked = take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        asked.retain(|(_, told)| !told.is_canceled());
-        let ids: Vec<String> = asked.iter().map(|(id, _)| id.clone()).collect();
+        let asked = take(&mut *lock(&self.asked));
+        let (ids, waiting): (Vec<String>, Vec<_>) =
+            asked.into_iter().filter(|(_, told)| !told.is_canceled()).unzip();
         if ids.is_empty() {
             return;
         }
         let read = self.source.profiles(&ids).await;
         let read: Result<HashMap<String, Profile>, _> = read.map(|found| found.into_iter().collect());
-        for (id, told) in asked {
+        for (id, told) in ids.iter().zip(waiting) {
             // Who has gone away is told nothing.
             let _ = told.send(match &read {
-                Ok(found) => Ok(found.get(&id).cloned()),
+                Ok(found) => Ok(found.get(id).cloned()),
                 Err(error) => Err(error.clone()),
             });
         }

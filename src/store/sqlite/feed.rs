@@ -14,6 +14,7 @@ use sqlx::AssertSqlSafe;
 
 use super::SqliteStore;
 use super::intake::find_items;
+use super::replace::FIND_USER;
 use crate::store::StoreError;
 use crate::store::rows::{self, ItemRow, UserRow, profiles_within, source_error};
 use recommend::{
@@ -117,7 +118,7 @@ impl SqliteStore {
         // One transaction, so that all are of the same moment.
         let mut transaction = self.pool.begin().await?;
         for user_id in user_ids {
-            let profile = sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?")
+            let profile = sqlx::query_as::<_, UserRow>(FIND_USER)
                 .bind(user_id)
                 .fetch_optional(&mut *transaction)
                 .await?
@@ -231,9 +232,7 @@ impl Source for SqliteStore {
     ) -> BoxFuture<'a, Result<Vec<(String, Profile)>, SourceError>> {
         Box::pin(async move {
             let read = match user_ids {
-                [user_id] => {
-                    sqlx::query_as::<_, UserRow>("SELECT id, profile FROM users WHERE id = ?").bind(user_id)
-                }
+                [user_id] => sqlx::query_as::<_, UserRow>(FIND_USER).bind(user_id),
                 _ => sqlx::query_as(
                     "SELECT id, profile FROM users WHERE id IN (SELECT value FROM json_each(?))",
                 )
