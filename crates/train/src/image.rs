@@ -237,6 +237,10 @@ pub struct ImageOptions {
     /// What else a picture could have been without another label
     #[arg(long, env = "MEDSERVE_ORIENTATION", value_enum, default_value = "fixed")]
     pub orientation: Orientation,
+    /// Mixes pictures of training, and their labels, in shares of the Beta distribution of this parameter (Zhang et al. 2018):
+    /// 0.2 to 0.4 where labels are uncertain, 0 for none
+    #[arg(long, env = "MEDSERVE_MIXUP", default_value_t = 0.0)]
+    pub mixup: f32,
     /// Weights to start from: a package, or a file of safetensors or of PyTorch by torchvision's or Hugging Face's names
     #[arg(long, env = "MEDSERVE_FROM")]
     pub from: Option<PathBuf>,
@@ -276,7 +280,8 @@ pub struct ImageOptions {
 impl ImageOptions {
     /// How training copies are altered.
     pub(crate) fn augmentation(&self) -> Option<Augmentation> {
-        self.augment.settings().map(|settings| self.orientation.of(settings))
+        let settings = self.augment.settings().map(|settings| self.orientation.of(settings));
+        settings.map(|settings| Augmentation { mixup: self.mixup, ..settings })
     }
 }
 
@@ -288,6 +293,7 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
     // What can be refused without the data is refused before it is read.
     fit_options(options, 0).check()?;
     check_abstain_share(options.abstain_share)?;
+    check_mixup(options)?;
     let groups = options.group_by.as_deref().map(Grouping::new).transpose()?;
     if options.loss != LossKind::CrossEntropy {
         return image_outputs::train(options, groups.as_ref(), stop);
@@ -347,6 +353,14 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
         manifest = precision::amend(Package::read(&folder)?, &source)?;
     }
     Ok((folder, manifest))
+}
+
+/// Refuses a mixture that there is not.
+fn check_mixup(options: &ImageOptions) -> Result<()> {
+    let mixup = options.mixup;
+    ensure!((0.0..=10.0).contains(&mixup), "--mixup is {mixup}, not from 0 to 10");
+    ensure!(mixup == 0.0 || options.augment != Augment::None, "--mixup alters copies, and --augment none makes none");
+    Ok(())
 }
 
 /// What the network of a package says of one split of `data`.

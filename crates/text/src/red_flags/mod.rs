@@ -73,6 +73,7 @@ struct Emergency {
     unless_age: Option<f64>,
     except: Group,
     told: Told,
+    eased: Option<ChoiceRule>,
 }
 
 /// One rule that holds for a record.
@@ -153,6 +154,7 @@ impl RedFlags {
                 unless_age: rule.unless_age,
                 except: exact.add(&rule.except)?,
                 told: Told { now: rule.now, passed: rule.passed },
+                eased: rule.eased.clone(),
             });
         }
         let elsewhere = loose.add(rules.elsewhere.iter().flat_map(|rule| &rule.phrases))?;
@@ -203,16 +205,12 @@ impl RedFlags {
         let age = self.age(record, note);
         let mut flags = self.numbers(record, &read, age);
         for rule in &self.choices {
-            let value = self.fields.iter().zip(&record.fields).find(|(field, _)| field.name == rule.sign);
-            if let Some((Field { kind: FieldKind::Categorical { values }, .. }, FieldValue::Choice(chosen))) =
-                value
-                && values[*chosen] == rule.value
-            {
+            if self.is_chosen(record, rule) {
                 let (value, rule_text) = (FlagValue::Text(rule.value.clone()), format!("is {}", rule.value));
                 flags.push(flag(&rule.sign, value, rule_text, &rule.at_least));
             }
         }
-        for Emergency { sign, at_least, phrases, all, below_age, unless_age, except, told } in
+        for Emergency { sign, at_least, phrases, all, below_age, unless_age, except, told, eased } in
             &self.emergencies
         {
             let is_older = unless_age.is_some_and(|from| age.is_some_and(|age| age >= from));
@@ -225,7 +223,12 @@ impl RedFlags {
             };
             let words = said(phrases, except, *told).or_else(in_sets);
             if let Some(words) = words {
-                let rule = "the note says so, neither denied nor as history".to_string();
+                let mut rule = "the note says so, neither denied nor as history".to_string();
+                let eased = eased.as_ref().filter(|eased| self.is_chosen(record, eased));
+                if let Some(ChoiceRule { sign, value, .. }) = eased {
+                    rule += &format!("; {sign} is {value}");
+                }
+                let at_least = eased.map_or(at_least, |eased| &eased.at_least);
                 flags.push(flag(sign, FlagValue::Text(words), rule, at_least));
             }
         }
@@ -262,6 +265,16 @@ impl RedFlags {
     fn level(&self, flag: &RedFlag) -> usize {
         let level = self.labels.iter().position(|label| Some(label) == flag.at_least.as_ref());
         level.unwrap_or(usize::MAX)
+    }
+
+    /// Whether the rule's field has the rule's value.
+    fn is_chosen(&self, record: &Record, rule: &ChoiceRule) -> bool {
+        self.fields.iter().zip(&record.fields).any(|(field, value)| match (&field.kind, value) {
+            (FieldKind::Categorical { values }, FieldValue::Choice(chosen)) => {
+                field.name == rule.sign && values[*chosen] == rule.value
+            }
+            _ => false,
+        })
     }
 
     /// The number of a field, with its unit.

@@ -181,6 +181,9 @@ pub struct PhraseRule {
     /// Whether it is one though it has passed ("facial droop resolved").
     #[serde(default)]
     pub passed: bool,
+    /// A field's value with which the answer is at least another level (alert after a seizure).
+    #[serde(default)]
+    pub eased: Option<ChoiceRule>,
 }
 
 /// Words that take a phrase back.
@@ -277,6 +280,11 @@ impl NumberRule {
 }
 
 impl Rules {
+    /// All that look at a field's value.
+    fn choices(&self) -> impl Iterator<Item = &ChoiceRule> {
+        self.choices.iter().chain(self.phrases.iter().filter_map(|rule| rule.eased.as_ref()))
+    }
+
     /// Whether the rules fit a model of these fields whose labels, if they are a scale, are `scale`.
     pub fn check(&self, input: &RecordInput, scale: Option<&Vec<String>>) -> Result<(), String> {
         if self.sources.is_empty() {
@@ -286,7 +294,7 @@ impl Rules {
             .numbers
             .iter()
             .map(|rule| (&rule.sign, &rule.at_least))
-            .chain(self.choices.iter().map(|rule| (&rule.sign, &rule.at_least)))
+            .chain(self.choices().map(|rule| (&rule.sign, &rule.at_least)))
             .chain(self.phrases.iter().map(|rule| (&rule.sign, &rule.at_least)));
         if let Some(level) = &self.emergency_from
             && !scale.is_some_and(|labels| labels.contains(level))
@@ -320,9 +328,9 @@ impl Rules {
         if let Some(unknown) = named.into_iter().find(|name| !self.sets.contains_key(*name)) {
             return Err(format!("sets: no set is named \"{unknown}\""));
         }
-        for ChoiceRule { sign, value, .. } in &self.choices {
+        for ChoiceRule { sign, value, .. } in self.choices() {
             if !matches!(kind(sign), Some(FieldKind::Categorical { values }) if values.contains(value)) {
-                return Err(format!("choices: no field \"{sign}\" has the value \"{value}\""));
+                return Err(format!("choices or eased: no field \"{sign}\" has the value \"{value}\""));
             }
         }
         Ok(())

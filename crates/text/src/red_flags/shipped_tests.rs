@@ -592,3 +592,29 @@ fn a_long_note_is_read_to_its_end() {
     assert!(alone(&rules, &denied).is_empty());
     assert!(!alone(&rules, &format!("{denied}. cardiac arrest")).is_empty());
 }
+
+#[test]
+fn a_seizure_is_urgent_after_which_the_patient_is_alert_and_an_emergency_where_they_are_not() {
+    let rules = shipped("triage");
+    let Input::Record(input) = &rules.1.input else { unreachable!() };
+    let place = input.fields.iter().position(|field| field.name == "mental").unwrap();
+    let FieldKind::Categorical { values } = &input.fields[place].kind else { unreachable!() };
+    let floor = |note: &str, mental: Option<&str>| {
+        let mut fields = vec![FieldValue::Missing; input.fields.len()];
+        if let Some(mental) = mental {
+            fields[place] = FieldValue::Choice(values.iter().position(|value| value == mental).unwrap());
+        }
+        let record = Record { note: note.to_string(), fields };
+        rules.0.floor(&rules.0.find(&record, &rules.0.scan(note)))
+    };
+    for note in ["seizure", "post seizure", "convulsion", "grand mal at home"] {
+        assert_eq!(floor(note, Some("alert")), Some(2), "{note}");
+        assert_eq!(floor(note, Some("verbal response")), Some(1), "{note}");
+        assert_eq!(floor(note, None), Some(1), "{note}");
+    }
+    // What the note says of the moment stands beside the field, and so does what else it says.
+    assert_eq!(floor("still seizing", Some("alert")), Some(0));
+    for note in ["post ictal, seizure", "seizure, 30 weeks pregnant", "febrile convulsion", "seizure, confused"] {
+        assert_eq!(floor(note, Some("alert")), Some(1), "{note}");
+    }
+}

@@ -161,6 +161,12 @@ fn rules_that_do_not_fit_the_model_are_refused() {
     refused("choices", json!([{"sign": "mental", "value": "x", "at_least": "1"}]), "the value \"x\"");
     refused("phrases", json!([{"sign": "a", "at_least": "1", "phrases": ["Chest"]}]), "\"Chest\"");
     refused("phrases", json!([{"sign": "a", "phrases": ["chest"]}]), "at_least is absent");
+    let eased = |field: &str, level: &str| {
+        let eased = json!({"sign": field, "value": "alert", "at_least": level});
+        json!([{"sign": "a", "at_least": "1", "phrases": ["chest"], "eased": eased}])
+    };
+    refused("phrases", eased("mind", "2"), "no field \"mind\"");
+    refused("phrases", eased("mental", "9"), "\"9\" is no level");
     refused("emergency_from", json!("9"), "\"9\" is no level");
     let nominal = RedFlags::parse(rules().to_string().as_bytes(), &manifest(Value::Null)).unwrap_err();
     assert!(nominal.contains("no level"), "{nominal}");

@@ -341,10 +341,12 @@ fn what_no_package_can_hold_is_refused_before_the_training() {
     let cost = folder.path().join("cost.json");
     std::fs::write(&cost, "[[0, 1], [1, 0]]").unwrap();
     let cost = cost.to_str().unwrap();
-    let of_images: [(&[&str], &str); 5] = [
+    let of_images: [(&[&str], &str); 7] = [
         (&["--lr", "0"], "--lr is 0"),
         (&["--label-smoothing", "1"], "--label-smoothing is 1"),
         (&["--abstain-share", "2"], "--abstain-share is 2"),
+        (&["--mixup", "11"], "--mixup is 11"),
+        (&["--mixup", "0.2", "--augment", "none"], "--augment none makes none"),
         (&["--dropout", "1.5"], "a dropout rate of 1.5"),
         (&["--version", "0"], "version \"0\""),
     ];
