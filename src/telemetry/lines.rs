@@ -2,7 +2,8 @@
 //!
 //! Whoever reads the log may be slow or gone, and the disk that it goes to full. A server that waited for that, or failed on it,
 //! would answer nobody for the sake of its log; so lines queue here up to a bound, what is beyond it is dropped and counted, and
-//! so is what cannot be written.
+//! so is what cannot be written. Those of a few milliseconds are written together: to wake the thread for each would cost a
+//! request more than its line.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -13,6 +14,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Most bytes of lines that wait.
 const BYTES: usize = 8 << 20;
+
+/// How long the first line waits for others.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Bytes from which on lines are written apart.
+const TOGETHER: usize = 64 << 10;
 
 /// Lines that wait for their turn.
 pub struct Lines {
@@ -28,12 +35,14 @@ struct State {
     bytes: usize,
     /// Whether some have been taken and are not written yet.
     writing: bool,
+    /// Whether the thread sleeps until it is woken.
+    idle: bool,
 }
 
 impl Lines {
     /// None yet.
     pub const fn new() -> Lines {
-        let state = State { lines: VecDeque::new(), bytes: 0, writing: false };
+        let state = State { lines: VecDeque::new(), bytes: 0, writing: false, idle: false };
         let (filled, emptied) = (Condvar::new(), Condvar::new());
         Lines { state: Mutex::new(state), filled, emptied, started: Once::new() }
     }
@@ -44,9 +53,9 @@ impl Lines {
             let write = move || {
                 loop {
                     let lines = self.next();
-                    let lost = lines.iter().filter(|line| out.write_all(line).is_err()).count();
+                    let lost = |part: &Vec<Vec<u8>>| out.write_all(&part.concat()).is_err();
+                    dropped(parts(lines).filter(lost).map(|part| part.len()).sum());
                     let _ = out.flush();
-                    dropped(lost);
                     self.lock().writing = false;
                     self.emptied.notify_all();
                 }
@@ -71,15 +80,22 @@ impl Lines {
         }
         state.bytes += line.len();
         state.lines.push_back(line.to_vec());
+        let wake = std::mem::take(&mut state.idle);
         drop(state);
-        self.filled.notify_one();
+        if wake {
+            self.filled.notify_one();
+        }
     }
 
-    /// All lines that wait, once there are any.
+    /// All lines that wait, a moment after the first.
     fn next(&self) -> VecDeque<Vec<u8>> {
-        let empty = |state: &mut State| state.lines.is_empty();
-        let waited = self.filled.wait_while(self.lock(), empty);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let empty = |state: &mut State| {
+            state.idle = state.lines.is_empty();
+            state.idle
+        };
+        drop(self.filled.wait_while(self.lock(), empty));
+        std::thread::sleep(MOMENT);
+        let mut state = self.lock();
         state.writing = true;
         state.bytes = 0;
         std::mem::take(&mut state.lines)
@@ -89,6 +105,20 @@ impl Lines {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The same lines, in parts that are not long.
+fn parts(lines: VecDeque<Vec<u8>>) -> impl Iterator<Item = Vec<Vec<u8>>> {
+    let mut lines = lines.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut part = vec![lines.next()?];
+        let mut bytes = part[0].len();
+        while let Some(line) = lines.next_if(|line| bytes + line.len() <= TOGETHER) {
+            bytes += line.len();
+            part.push(line);
+        }
+        Some(part)
+    })
 }
 
 fn dropped(lines: usize) {
@@ -139,6 +169,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn lines_are_written_together_in_their_order_and_none_is_cut() {
+        let lines: Vec<Vec<u8>> = (0..2_000).map(|n| format!("{{\"line\": {n}}}\n").into_bytes()).collect();
+        let long = vec![b'x'; 2 * TOGETHER];
+        let all: VecDeque<_> = lines.iter().cloned().chain([long.clone()]).chain(lines.clone()).collect();
+        let parts: Vec<_> = parts(all.clone()).collect();
+        assert!(parts.iter().all(|part| part.len() == 1 || part.concat().len() <= TOGETHER));
+        assert!(parts.len() < 8, "{}", parts.len());
+        assert_eq!(parts.concat(), Vec::from(all));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! are asked for together as soon as it is back. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
 
 use std::collections::HashMap;
-use std::mem::take;
+use std::future::poll_fn;
+use std::mem::{replace, take};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use futures::channel::oneshot::{self, Sender};
 use futures::future::{Either, select};
@@ -43,7 +45,10 @@ impl Latest {
                 Either::Left((Ok(answer), _)) => return answer,
                 // Whoever asked for all was dropped on the way, as when a client hangs up.
                 Either::Left((Err(oneshot::Canceled), _)) => answer = self.ask(user_id),
-                Either::Right((_turn, _)) => self.read().await,
+                Either::Right((_turn, _)) => {
+                    self.gather().await;
+                    self.read().await;
+                }
             }
         }
     }
@@ -52,6 +57,19 @@ impl Latest {
         let (told, answer) = oneshot::channel();
         lock(&self.asked).push((user_id.to_owned(), told));
         answer
+    }
+
+    /// Lets what is ready run first, for as long as others ask meanwhile.
+    async fn gather(&self) {
+        let mut known = 0;
+        loop {
+            stand_back().await;
+            let asked = lock(&self.asked).len();
+            if asked <= known {
+                return;
+            }
+            known = asked;
+        }
     }
 
     /// Asks the store about all who wait, and tells them.
@@ -74,6 +92,19 @@ impl Latest {
     }
 }
 
+/// Goes behind what is ready to run: among it are others who are about to ask.
+async fn stand_back() {
+    let mut stood_back = false;
+    poll_fn(|context| match replace(&mut stood_back, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +114,11 @@ mod tests {
 
     fn born(year: i32) -> Profile {
         Profile { birth_year: Some(year), ..Profile::default() }
+    }
+
+    /// What there is of it once it has come as far as it can.
+    fn polled<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        (0..9).find_map(|_| future.now_or_never())
     }
 
     fn stored() -> (Arc<FakeStore>, Latest) {
@@ -97,12 +133,12 @@ mod tests {
         let (store, latest) = stored();
         let open = store.tables().close_gate();
         let mut first = Box::pin(latest.profile("a"));
-        assert!((&mut first).now_or_never().is_none(), "its question is on its way");
+        assert!(polled(&mut first).is_none(), "its question is on its way");
         // What is written now is in the answers to all who ask from now on.
         store.tables().put_user("b", born(1970));
         let others = ["b", "b", "nobody", "a"];
         let mut others = Box::pin(join_all(others.map(|id| latest.profile(id))));
-        assert!((&mut others).now_or_never().is_none());
+        assert!(polled(&mut others).is_none());
         store.tables().put_user("b", born(1980));
         open.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Some(born(1950)));
@@ -112,13 +148,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_is_about_to_ask_is_asked_for_with_the_first() {
+        let (store, latest) = stored();
+        let answers = join_all(["a", "b", "a", "nobody"].map(|id| latest.profile(id))).await;
+        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [Some(born(1950)), Some(born(1960)), Some(born(1950)), None]);
+        assert_eq!(store.tables().questions, 1);
+    }
+
+    #[tokio::test]
     async fn nobody_waits_for_one_that_has_gone() {
         let (store, latest) = stored();
         let open = store.tables().close_gate();
         let mut first = Box::pin(latest.profile("a"));
-        assert!((&mut first).now_or_never().is_none());
+        assert!(polled(&mut first).is_none());
         let mut second = Box::pin(latest.profile("b"));
-        assert!((&mut second).now_or_never().is_none());
+        assert!(polled(&mut second).is_none());
         drop(first);
         assert_eq!(second.await.unwrap(), Some(born(1960)));
         // The one who asks for all goes, and with it the question of another that it took along.
@@ -126,10 +171,10 @@ mod tests {
         let open = store.tables().close_gate();
         let mut first = Box::pin(latest.profile("a"));
         let mut second = Box::pin(latest.profile("b"));
-        assert!((&mut first).now_or_never().is_none());
-        assert!((&mut second).now_or_never().is_none());
+        assert!(polled(&mut first).is_none());
+        assert!(polled(&mut second).is_none());
         drop((first, open));
-        assert_eq!(second.now_or_never().expect("nobody is in its way").unwrap(), Some(born(1960)));
+        assert_eq!(polled(&mut second).expect("nobody is in its way").unwrap(), Some(born(1960)));
     }
 
     #[tokio::test]
