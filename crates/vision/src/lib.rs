@@ -20,6 +20,7 @@ pub mod generate;
 pub mod image;
 mod inception;
 mod jpeg;
+mod lanes;
 pub mod likeness;
 mod mobilenet;
 pub mod names;

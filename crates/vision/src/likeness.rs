@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, safetensors};
 
+use super::lanes::{dot, sum};
 use super::{network, tones};
 use model::manifest::{
     Architecture, CnnConfig, CnnLayer, Crop, ImageInput, Input, Likeness as Described, Normalisation,
@@ -72,21 +73,22 @@ impl Thumbnail {
     /// and variance 1 over all.
     pub fn of(&self, fractions: &[f32]) -> Vec<f32> {
         let [_, height, width] = self.size();
+        let part = |at: usize, parts: usize, of: usize| (at * of).div_ceil(parts)..((at + 1) * of).div_ceil(parts);
         let mut values = Vec::with_capacity(self.values());
-        let mut counts = vec![0.0f32; height * width];
+        let mut band = vec![0.0f32; self.width];
         for channel in fractions.chunks_exact(self.height * self.width).take(self.channels) {
-            let start = values.len();
-            values.resize(start + height * width, 0.0f32);
-            counts.fill(0.0);
-            for (y, row) in channel.chunks_exact(self.width).enumerate() {
-                let line = y * height / self.height * width;
-                for (x, value) in row.iter().enumerate() {
-                    let at = line + x * width / self.width;
-                    values[start + at] += value;
-                    counts[at] += 1.0;
+            for line in 0..height {
+                let rows = part(line, height, self.height);
+                band.fill(0.0);
+                for row in channel[rows.start * self.width..rows.end * self.width].chunks_exact(self.width) {
+                    band.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 }
+                values.extend((0..width).map(|at| {
+                    let columns = part(at, width, self.width);
+                    let count = rows.len() * columns.len();
+                    band[columns].iter().sum::<f32>() / count as f32
+                }));
             }
-            values[start..].iter_mut().zip(&counts).for_each(|(value, count)| *value /= count.max(1.0));
         }
         standardise(&mut values);
         values
@@ -143,9 +145,9 @@ impl Thumbnail {
 /// Mean 0 and variance 1; a picture without contrast stays without.
 pub fn standardise(values: &mut [f32]) {
     let count = values.len().max(1) as f32;
-    let mean = values.iter().sum::<f32>() / count;
+    let mean = sum(values, |value| value) / count;
     values.iter_mut().for_each(|value| *value -= mean);
-    let deviation = (values.iter().map(|value| value * value).sum::<f32>() / count).sqrt();
+    let deviation = (sum(values, |value| value * value) / count).sqrt();
     values.iter_mut().for_each(|value| *value /= deviation.max(FLOOR));
 }
 
@@ -182,7 +184,7 @@ impl Tones {
     fn distance(&self, values: &[f32]) -> f32 {
         let apart: Vec<f32> = values.iter().zip(&self.mean).map(|(value, mean)| value - mean).collect();
         let rows = self.whitening.chunks_exact(self.mean.len().max(1));
-        let square = |row: &[f32]| row.iter().zip(&apart).map(|(a, b)| a * b).sum::<f32>().powi(2);
+        let square = |row: &[f32]| dot(row, &apart).powi(2);
         (rows.map(square).sum::<f32>() + 1e-6).ln()
     }
 }
@@ -265,9 +267,9 @@ impl Likeness {
         self.runner.run(&[&values], |logits| altered = logits[1] - logits[0])?;
         let rough = self.thumbnail.roughness(&values);
         values.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
-        let (mut within, mut from) = (0.0, values.iter().map(|value| value * value).sum::<f32>());
+        let (mut within, mut from) = (0.0, sum(&values, |value| value * value));
         for (component, deviation) in components.chunks_exact(mean.len()).zip(deviations) {
-            let along: f32 = component.iter().zip(&values).map(|(a, b)| a * b).sum();
+            let along = dot(component, &values);
             within += (along / deviation).powi(2);
             from -= along * along;
         }
@@ -386,6 +388,24 @@ mod tests {
             tones: None,
         };
         Likeness::new(&input, values).unwrap()
+    }
+
+    #[test]
+    fn a_thumbnail_has_the_mean_of_each_area() {
+        let (channels, height, width) = (3, 31, 45);
+        let thumbnail = Thumbnail { channels, height, width };
+        let picture: Vec<f32> = (0..channels * height * width).map(|at| (at * 7 % 101) as f32 / 100.0).collect();
+        let [_, rows, columns] = thumbnail.size();
+        let (mut sums, mut counts) = (vec![0.0f32; thumbnail.values()], vec![0.0f32; thumbnail.values()]);
+        for (at, value) in picture.iter().enumerate() {
+            let (channel, y, x) = (at / (height * width), at / width % height, at % width);
+            let place = (channel * rows + y * rows / height) * columns + x * columns / width;
+            (sums[place], counts[place]) = (sums[place] + value, counts[place] + 1.0);
+        }
+        let mut means: Vec<f32> = sums.iter().zip(&counts).map(|(sum, count)| sum / count).collect();
+        standardise(&mut means);
+        let got = thumbnail.of(&picture);
+        assert!(got.iter().zip(&means).all(|(got, want)| (got - want).abs() < 1e-4), "{got:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use thiserror::Error;
 
 use super::image::{Image, Samples};
+use super::lanes::sum_f64;
 use model::manifest::{Crop, ImageInput, Normalisation, ResizeFilter};
 
 /// The largest side a network's input may have.
@@ -378,8 +379,8 @@ fn normalise(input: &ImageInput, values: &mut [f32]) {
         }
         Normalisation::PerImage { floor } => {
             let count = values.len() as f64;
-            let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-            let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+            let mean = sum_f64(values, |v| v) / count;
+            let variance = sum_f64(values, |v| (v - mean).powi(2)) / count;
             let divisor = variance.sqrt().max(f64::from(*floor)) as f32;
             let mean = mean as f32;
             for value in values {
