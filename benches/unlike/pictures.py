@@ -6,7 +6,7 @@
 Asks a running server (BASE, such as http://127.0.0.1:8080). Needs numpy and Pillow; with scikit-image its photographs
 are asked too, with pydicom the slices of its test files, as PNG, so that no tag says what they are. FOLDER is
 `../shared/data` beside the repository. Other models' pictures, adults' films of another country, the models' own turned
-upside down, inverted and cut, drawn charts, screens, ultrasound fans, pages, gradients and noise.
+upside down, inverted and cut, drawn charts, screens, ultrasound fans, pages, gradients, noise and clouds.
 
 As with the texts of `notes.py`, nothing here chooses anything; but which values of tone are measured was chosen
 knowing how they do on the films of Montgomery, so of these the share says less than of the others.
@@ -92,6 +92,15 @@ def patterns(rng):
     return Image.fromarray((values * 255).astype(np.uint8))
 
 
+def cloud(rng):
+    """Noise whose amplitude falls with the frequency, grey or in colours: blobs on a ground, as nuclei are."""
+    noise, side, power = np.random.default_rng(rng.randint(0, 1 << 30)), rng.randint(256, 512), rng.uniform(0.5, 2.5)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side))) + 1 / side
+    planes = [np.fft.ifft2(np.fft.fft2(noise.normal(size=(side, side))) / frequency**power).real for _ in range(rng.choice([1, 3]))]
+    planes = [((plane - plane.min()) / (plane.max() - plane.min()) * 255).astype(np.uint8) for plane in planes]
+    return Image.fromarray(planes[0] if len(planes) == 1 else np.stack(planes, -1))
+
+
 def altered(data, kind):
     image = Image.open(io.BytesIO(data)).convert("L")
     w, h = image.size
@@ -123,6 +132,7 @@ def sets(data, most):
         found[kind] = [png(drawn(kind, rng)) for _ in range(40)]
     found["ultrasound, drawn"] = [png(fan(rng)) for _ in range(40)]
     found["patterns of chance"] = [png(patterns(rng)) for _ in range(40)]
+    found["clouds of chance"] = [png(cloud(random.Random(at))) for at in range(120)]
     try:
         from skimage import data as photographs
 

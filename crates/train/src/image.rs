@@ -359,7 +359,10 @@ pub fn train(options: &ImageOptions, stop: &AtomicBool) -> Result<(PathBuf, Mani
 fn check_mixup(options: &ImageOptions) -> Result<()> {
     let mixup = options.mixup;
     ensure!((0.0..=10.0).contains(&mixup), "--mixup is {mixup}, not from 0 to 10");
-    ensure!(mixup == 0.0 || options.augment != Augment::None, "--mixup alters copies, and --augment none makes none");
+    ensure!(
+        mixup == 0.0 || options.augment != Augment::None,
+        "--mixup alters copies, and --augment none makes none"
+    );
     Ok(())
 }
 

@@ -22,6 +22,8 @@ use vision::segment::{Maps, Segmenter};
 const SEEDS: [f32; 7] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Least probabilities of an object.
 const OBJECTS: [f32; 5] = [0.35, 0.4, 0.45, 0.5, 0.6];
+/// What another limit has to be worth more: less is chance.
+const MARGIN: f64 = 5e-4;
 /// Least numbers of pixels.
 const PIXELS: [u32; 3] = [16, 24, 40];
 
@@ -85,14 +87,14 @@ pub fn worth(metrics: &RegionMetrics) -> f64 {
     }
 }
 
-/// The limits of the highest worth, one after the other from `start`, which stays where nothing is better.
+/// The limits of the highest worth, one after the other from `start`, which stays where nothing is clearly better.
 pub fn choose(labels: &[String], start: Instances, examples: &[Example], maps: &[Maps]) -> Instances {
     let of = |instances: &Instances| worth(&measure(labels, Some(instances), examples, maps));
     let (mut best, mut most) = (start, of(&start));
     let mut take = |candidates: Vec<Instances>| {
         for candidate in candidates {
             let own = of(&candidate);
-            if own > most {
+            if own > most + MARGIN {
                 (best, most) = (candidate, own);
             }
         }

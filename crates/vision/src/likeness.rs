@@ -73,7 +73,8 @@ impl Thumbnail {
     /// and variance 1 over all.
     pub fn of(&self, fractions: &[f32]) -> Vec<f32> {
         let [_, height, width] = self.size();
-        let part = |at: usize, parts: usize, of: usize| (at * of).div_ceil(parts)..((at + 1) * of).div_ceil(parts);
+        let part =
+            |at: usize, parts: usize, of: usize| (at * of).div_ceil(parts)..((at + 1) * of).div_ceil(parts);
         let mut values = Vec::with_capacity(self.values());
         let mut band = vec![0.0f32; self.width];
         for channel in fractions.chunks_exact(self.height * self.width).take(self.channels) {
@@ -394,7 +395,8 @@ mod tests {
     fn a_thumbnail_has_the_mean_of_each_area() {
         let (channels, height, width) = (3, 31, 45);
         let thumbnail = Thumbnail { channels, height, width };
-        let picture: Vec<f32> = (0..channels * height * width).map(|at| (at * 7 % 101) as f32 / 100.0).collect();
+        let picture: Vec<f32> =
+            (0..channels * height * width).map(|at| (at * 7 % 101) as f32 / 100.0).collect();
         let [_, rows, columns] = thumbnail.size();
         let (mut sums, mut counts) = (vec![0.0f32; thumbnail.values()], vec![0.0f32; thumbnail.values()]);
         for (at, value) in picture.iter().enumerate() {

@@ -147,7 +147,8 @@ mod tests {
         for (at, value) in picture.iter().enumerate() {
             parts[at / width * PARTS / height * PARTS + at % width * PARTS / width].push(*value);
         }
-        let want: f32 = parts.iter().map(|part| (moments(part).1 + 0.01).ln()).sum::<f32>() / parts.len() as f32;
+        let want: f32 =
+            parts.iter().map(|part| (moments(part).1 + 0.01).ln()).sum::<f32>() / parts.len() as f32;
         let got = contrast(&picture, height, width);
         assert!((got - want).abs() < 1e-4, "{got} {want}");
     }

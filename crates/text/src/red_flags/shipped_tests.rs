@@ -614,7 +614,9 @@ fn a_seizure_is_urgent_after_which_the_patient_is_alert_and_an_emergency_where_t
     }
     // What the note says of the moment stands beside the field, and so does what else it says.
     assert_eq!(floor("still seizing", Some("alert")), Some(0));
-    for note in ["post ictal, seizure", "seizure, 30 weeks pregnant", "febrile convulsion", "seizure, confused"] {
+    for note in
+        ["post ictal, seizure", "seizure, 30 weeks pregnant", "febrile convulsion", "seizure, confused"]
+    {
         assert_eq!(floor(note, Some("alert")), Some(1), "{note}");
     }
 }
