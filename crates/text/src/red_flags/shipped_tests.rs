@@ -614,9 +614,23 @@ fn a_seizure_is_urgent_after_which_the_patient_is_alert_and_an_emergency_where_t
     }
     // What the note says of the moment stands beside the field, and so does what else it says.
     assert_eq!(floor("still seizing", Some("alert")), Some(0));
-    for note in
-        ["post ictal, seizure", "seizure, 30 weeks pregnant", "febrile convulsion", "seizure, confused"]
-    {
+    for note in [
+        "post ictal, seizure",
+        "seizure, 30 weeks pregnant",
+        "febrile convulsion",
+        "seizure, confused",
+        "seizure x3 today",
+        "seizures x 2",
+        "repeated seizures",
+        "two convulsions this morning",
+        "cluster of seizures",
+        "seizure after head injury",
+        "head trauma, then a seizure",
+        "hit his head, had a seizure",
+        "seizure, alcohol withdrawal",
+        "alcohol withdrawal seizure",
+        "seizure with right arm weakness",
+    ] {
         assert_eq!(floor(note, Some("alert")), Some(1), "{note}");
     }
 }
