@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::postgres as cluster;
 use crate::support::wire::Wire;
-use crate::support::{Server, api_key, shipped_models, until};
+use crate::support::{Server, api_key, logged, shipped_models, until};
 use hex::encode as hex;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -229,7 +229,7 @@ async fn a_start_waits_for_a_database_that_is_away() {
     let server = starting.join().unwrap();
     assert_eq!(ask("/health/startup").await, 200);
     assert_eq!(rows(&server, 1).await[0]["route"], "/v1/notes/classify");
-    assert!(server.log().contains("the start waits for it"), "{}", server.log());
+    logged(&server, "the start waits for it").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -493,7 +493,7 @@ async fn who_fails_again_and_again_is_told_so_and_keeps_nobody_out() {
     assert_eq!(statuses[0], 401);
     assert!(statuses.contains(&429), "{statuses:?}");
     assert_eq!(ask(WARD).await, 200);
-    assert!(server.log().contains("a request was not let in"));
+    logged(&server, "a request was not let in").await;
 }
 
 #[test]

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::bulk_deletions::make_due;
 use crate::support::tls::{Certificate, Private};
-use crate::support::{Server, api_key, postgres as cluster, until};
+use crate::support::{Server, api_key, logged, postgres as cluster, until};
 
 pub(crate) const KEY: &str = "the key of these tests";
 
@@ -317,10 +317,6 @@ pub(crate) async fn ann(server: &Server) -> Value {
         (status == 200).then_some(user)
     })
     .await
-}
-
-pub(crate) async fn logged(server: &Server, words: &str) {
-    until(words, async || server.log().contains(words).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

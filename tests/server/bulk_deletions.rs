@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::bulk::{KEY, ann, ask, hospital, logged, private_key, start};
-use crate::support::{postgres as cluster, until};
+use crate::bulk::{KEY, ann, ask, hospital, private_key, start};
+use crate::support::{logged, postgres as cluster, until};
 
 /// Has an export be due at the next start.
 pub(crate) async fn make_due(database: &str) {

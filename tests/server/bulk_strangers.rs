@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::bulk::{KEY, ask, hospital, logged, private_key, start};
+use crate::bulk::{KEY, ask, hospital, private_key, start};
 use crate::bulk_deletions::{deletions, make_due};
+use crate::support::logged;
 
 fn person(id: &str, number: &str, more: Value) -> Value {
     let mut person =

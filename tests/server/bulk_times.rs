@@ -1,6 +1,7 @@
 //! Up to when an export went, black box: a time that is still to come must not keep all later changes out.
 
-use crate::bulk::{ann, hospital, logged, private_key, start};
+use crate::bulk::{ann, hospital, private_key, start};
+use crate::support::logged;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_that_is_still_to_come_is_neither_believed_nor_asked_for() {

@@ -12,7 +12,7 @@ use clinical::dicom::tags;
 
 use crate::dicom::{KEY, changed, radiograph, start, stow};
 use crate::support::tls::Certificate;
-use crate::support::{Server, api_key, shipped_models, until};
+use crate::support::{Server, api_key, logged, shipped_models, until};
 
 /// What a record system says to a message of this id.
 type Says = fn(usize, &str) -> Option<String>;
@@ -141,7 +141,7 @@ async fn of_an_image_without_a_patient_nothing_is_said() {
     sent(&server, "nobody", 1).await;
     assert_eq!(record.taken().len(), 1);
     assert!(record.taken()[0].contains("|1.2.3.2|"), "{}", record.taken()[0]);
-    assert!(server.log().contains("has no Patient ID"));
+    logged(&server, "has no Patient ID").await;
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn what_is_refused_is_told_and_keeps_nothing_behind_it() {
     let server = start(&["--hl7-peer", &record.address]);
     assert_eq!(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.1")]).await.status(), 200);
     sent(&server, "given_up", 1).await;
-    assert!(server.log().contains("the peer answered AE (204)"), "{}", server.log());
+    logged(&server, "the peer answered AE (204)").await;
     assert_eq!(stow(&server, "/dicom-web/studies", &[&radiograph("1.2.3.2")]).await.status(), 200);
     sent(&server, "sent", 1).await;
     assert!(metric(&server, "medserve_hl7_sent_total{result=\"failed\"} 1").await);

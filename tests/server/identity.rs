@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::support::{Server, api_key, shipped_models};
+use crate::support::{Server, api_key, logged, shipped_models};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -410,7 +410,7 @@ async fn keys_of_a_file_come_and_go_while_the_server_runs() {
     // A file without an entry is no mistake that passes unnoticed.
     std::fs::write(&file, "# nobody\n").unwrap();
     until("key-two", 401).await;
-    assert!(server.log().contains("it has no entry"), "{}", server.log());
+    logged(&server, "it has no entry").await;
     std::fs::write(&file, format!("{two}\n")).unwrap();
     until("key-two", 200).await;
     std::fs::remove_file(&file).unwrap();

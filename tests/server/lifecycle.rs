@@ -80,7 +80,7 @@ fn without_identity_the_log_says_so() {
     let (_, log) = Server::start(models.path(), &[]).terminate();
     assert!(log.contains("no identity is configured"), "{log}");
     let open = Server::start(models.path(), &["--listen", "0.0.0.0:0", "--allow-anonymous"]);
-    assert!(open.log().contains("no identity is configured"));
+    until_logged(&open, "no identity is configured");
 }
 
 const NOTE: &str = r#"{"model":"triage","records":[{"note":"chest pain"}]}"#;

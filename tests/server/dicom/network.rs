@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::scu::{Archive, ECHO, EXPLICIT, IMPLICIT, Scu, command, message, part, receive, request};
 use super::{DX, KEY, STUDY, changed, files, get, json_of, radiograph};
 use crate::support::tls::{Certificate, Private};
-use crate::support::{Server, api_key, shipped_models, until};
+use crate::support::{Server, api_key, logged, shipped_models, until};
 
 pub(super) fn start(more: &[&str]) -> (Server, String) {
     let server = super::start(&[&["--dicom-listen", "127.0.0.1:0"], more].concat());
@@ -146,7 +146,7 @@ async fn what_the_archive_refuses_does_not_hold_up_what_follows() {
         metrics.contains("medserve_dicom_sent_total{result=\"failed\"}").then_some(())
     })
     .await;
-    assert!(server.log().contains("the peer answered with status C000"), "{}", server.log());
+    logged(&server, "the peer answered with status C000").await;
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn what_cannot_be_taken_is_refused_with_its_reason() {
         metrics.contains("medserve_dicom_answered_total{result=\"failed\"} 1").then_some(())
     })
     .await;
-    assert!(server.log().contains("a DICOM image got no answer"));
+    logged(&server, "a DICOM image got no answer").await;
     // Each refusal has its row, with the person where the image says who that is.
     let rows = until("the rows", async || {
         let audit = json_of(get(&server, "/v1/audit?limit=1000", "*/*").await).await;
@@ -366,7 +366,7 @@ async fn results_go_over_tls_to_an_archive_that_is_vouched_for() {
         if name == "other" {
             until("the failure", async || server.log().contains("a DICOM result was not sent").then_some(()))
                 .await;
-            assert!(server.log().contains("certificate"), "{}", server.log());
+            logged(&server, "certificate").await;
             assert!(archive.taken.lock().unwrap().is_empty());
         } else {
             let kept = files(get(&server, &format!("/dicom-web/studies/{STUDY}"), "*/*").await).await;
@@ -412,7 +412,7 @@ async fn results_go_by_https_and_never_where_a_redirect_says() {
     })
     .await;
     assert_eq!(elsewhere.load(Ordering::SeqCst), 0);
-    assert!(server.log().contains("the peer answered 307"), "{}", server.log());
+    logged(&server, "the peer answered 307").await;
 }
 
 #[tokio::test]

@@ -151,6 +151,11 @@ pub fn copy_model(name: &str, folder: &Path) -> PathBuf {
     to
 }
 
+/// Waits until the log says these words, which are written a moment after what they are about.
+pub async fn logged(server: &Server, words: &str) {
+    until(words, async || server.log().contains(words).then_some(())).await;
+}
+
 /// What is found in the end, asked for again and again: rows of the audit, for one, are written beside the answers.
 pub async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
     let since = Instant::now();
