@@ -2,7 +2,7 @@
 //!
 //! Before a drug is recommended to somebody, what is known of them is read anew. Under load most of that is the way to the
 //! database and back, which costs the same for many as for one: so while a question is on its way, those who come meanwhile wait, and
-//! are asked for together as soon as it is back. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
+//! are asked for together as soon as it is back, with those who are about to ask. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -16,6 +16,9 @@ use futures::future::{Either, select};
 use super::data::Profile;
 use super::fresh::lock;
 use super::source::{Source, SourceError};
+
+/// How often others are let go first.
+const ROUNDS: usize = 4;
 
 /// A person somebody asks about, and where the answer goes.
 type Asked = (String, Sender<Result<Option<Profile>, SourceError>>);
@@ -59,10 +62,10 @@ impl Latest {
         answer
     }
 
-    /// Lets what is ready run first, for as long as others ask meanwhile.
+    /// Lets what is ready run first, a few times at most, for as long as others ask meanwhile.
     async fn gather(&self) {
         let mut known = 0;
-        loop {
+        for _ in 0..ROUNDS {
             stand_back().await;
             let asked = lock(&self.asked).len();
             if asked <= known {

@@ -176,7 +176,7 @@ async fn the_audit_has_every_model_that_answered_an_image() {
         audit["rows"].as_array().unwrap().iter().find(|row| row["route"] == "/dicom-web/studies").cloned()
     })
     .await;
-    assert_eq!((&row["model"], &row["version"]), (&json!("chest-xray, pneumonia"), &json!("1, 1")));
+    assert_eq!((&row["model"], &row["version"]), (&json!("chest-xray, pneumonia"), &json!("2, 1")));
     let whole = json_of(get(&server, &format!("/v1/audit/{}", row["number"]), "*/*").await).await;
     let models = whole["models"].as_array().unwrap();
     let names: Vec<&Value> = models.iter().map(|model| &model["name"]).collect();

@@ -24,7 +24,7 @@ use super::record::{FieldValue, Record};
 use context::{Context, Read, Told};
 use index::{Group, Hits, Phrases};
 use phrases::{Clause, Spelling};
-use rules::{ChoiceRule, NumberRule, ReadingRule, Rules};
+use rules::{ChoiceRule, EasedRule, NumberRule, ReadingRule, Rules};
 
 /// What a flag's rule says of a number that no field has but the note.
 const IN_NOTE: &str = ", as written in the note";
@@ -73,7 +73,7 @@ struct Emergency {
     unless_age: Option<f64>,
     except: Group,
     told: Told,
-    eased: Option<ChoiceRule>,
+    eased: Option<EasedRule>,
 }
 
 /// One rule that holds for a record.
@@ -224,11 +224,11 @@ impl RedFlags {
             let words = said(phrases, except, *told).or_else(in_sets);
             if let Some(words) = words {
                 let mut rule = "the note says so, neither denied nor as history".to_string();
-                let eased = eased.as_ref().filter(|eased| self.is_chosen(record, eased));
-                if let Some(ChoiceRule { sign, value, .. }) = eased {
+                let eased = eased.as_ref().filter(|eased| self.is_eased(record, note, age, eased));
+                if let Some(EasedRule { by: ChoiceRule { sign, value, .. }, .. }) = eased {
                     rule += &format!("; {sign} is {value}");
                 }
-                let at_least = eased.map_or(at_least, |eased| &eased.at_least);
+                let at_least = eased.map_or(at_least, |eased| &eased.by.at_least);
                 flags.push(flag(sign, FlagValue::Text(words), rule, at_least));
             }
         }
@@ -265,6 +265,17 @@ impl RedFlags {
     fn level(&self, flag: &RedFlag) -> usize {
         let level = self.labels.iter().position(|label| Some(label) == flag.at_least.as_ref());
         level.unwrap_or(usize::MAX)
+    }
+
+    /// Whether an emergency is a lesser one.
+    fn is_eased(&self, record: &Record, note: &Scanned, age: Option<f64>, rule: &EasedRule) -> bool {
+        let said = match &note.0[..] {
+            [(clause, ..)] => clause.words.join(" "),
+            _ => return false,
+        };
+        age.is_some_and(|age| age >= rule.from_age)
+            && rule.notes.contains(&said)
+            && self.is_chosen(record, &rule.by)
     }
 
     /// Whether the rule's field has the rule's value.

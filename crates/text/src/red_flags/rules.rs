@@ -181,9 +181,21 @@ pub struct PhraseRule {
     /// Whether it is one though it has passed ("facial droop resolved").
     #[serde(default)]
     pub passed: bool,
-    /// A field's value with which the answer is at least another level (alert after a seizure).
+    /// When the answer is at least another level.
     #[serde(default)]
-    pub eased: Option<ChoiceRule>,
+    pub eased: Option<EasedRule>,
+}
+
+/// When an emergency in words is a lesser one: an adult who is alert after a seizure, of whom the note says nothing else.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EasedRule {
+    /// The value that a field has, and the label that the answer is at least then.
+    pub by: ChoiceRule,
+    /// For ages from this, which a field or the note says.
+    pub from_age: f64,
+    /// Whole notes in lower case, words apart by blanks. A note that says anything more is no lesser emergency.
+    pub notes: Vec<String>,
 }
 
 /// Words that take a phrase back.
@@ -282,7 +294,8 @@ impl NumberRule {
 impl Rules {
     /// All that look at a field's value.
     fn choices(&self) -> impl Iterator<Item = &ChoiceRule> {
-        self.choices.iter().chain(self.phrases.iter().filter_map(|rule| rule.eased.as_ref()))
+        let eased = self.phrases.iter().filter_map(|rule| rule.eased.as_ref());
+        self.choices.iter().chain(eased.map(|eased| &eased.by))
     }
 
     /// Whether the rules fit a model of these fields whose labels, if they are a scale, are `scale`.

@@ -594,43 +594,43 @@ fn a_long_note_is_read_to_its_end() {
 }
 
 #[test]
-fn a_seizure_is_urgent_after_which_the_patient_is_alert_and_an_emergency_where_they_are_not() {
+fn a_seizure_alone_after_which_an_adult_is_alert_is_urgent_and_any_other_an_emergency() {
     let rules = shipped("triage");
     let Input::Record(input) = &rules.1.input else { unreachable!() };
-    let place = input.fields.iter().position(|field| field.name == "mental").unwrap();
-    let FieldKind::Categorical { values } = &input.fields[place].kind else { unreachable!() };
-    let floor = |note: &str, mental: Option<&str>| {
+    let place = |name: &str| input.fields.iter().position(|field| field.name == name).unwrap();
+    let FieldKind::Categorical { values } = &input.fields[place("mental")].kind else { unreachable!() };
+    let floor = |note: &str, age: Option<f64>, mental: &str| {
         let mut fields = vec![FieldValue::Missing; input.fields.len()];
-        if let Some(mental) = mental {
-            fields[place] = FieldValue::Choice(values.iter().position(|value| value == mental).unwrap());
+        fields[place("age")] = age.map_or(FieldValue::Missing, FieldValue::Number);
+        if let Some(value) = values.iter().position(|value| value == mental) {
+            fields[place("mental")] = FieldValue::Choice(value);
         }
         let record = Record { note: note.to_string(), fields };
         rules.0.floor(&rules.0.find(&record, &rules.0.scan(note)))
     };
-    for note in ["seizure", "post seizure", "convulsion", "grand mal at home"] {
-        assert_eq!(floor(note, Some("alert")), Some(2), "{note}");
-        assert_eq!(floor(note, Some("verbal response")), Some(1), "{note}");
-        assert_eq!(floor(note, None), Some(1), "{note}");
+    let adult = Some(40.0);
+    for note in ["seizure", "post seizure", "convulsion", "seizure like activity", "sezure like motion"] {
+        assert_eq!(floor(note, adult, "alert"), Some(2), "{note}");
+        assert_eq!(floor(note, adult, "verbal response"), Some(1), "{note}");
+        assert_eq!(floor(note, adult, "not said"), Some(1), "{note}");
+        assert_eq!(floor(note, Some(3.0), "alert"), Some(1), "{note}");
+        assert_eq!(floor(note, None, "alert"), Some(1), "{note}");
     }
-    // What the note says of the moment stands beside the field, and so does what else it says.
-    assert_eq!(floor("still seizing", Some("alert")), Some(0));
+    assert_eq!(floor("still seizing", adult, "alert"), Some(0));
     for note in [
         "post ictal, seizure",
-        "seizure, 30 weeks pregnant",
-        "febrile convulsion",
+        "34 weeks pregnant. seizure at home",
         "seizure, confused",
         "seizure x3 today",
-        "seizures x 2",
-        "repeated seizures",
-        "two convulsions this morning",
-        "cluster of seizures",
+        "sz x3",
+        "two tonic clonic seizures",
         "seizure after head injury",
-        "head trauma, then a seizure",
-        "hit his head, had a seizure",
+        "head injury. seizure",
         "seizure, alcohol withdrawal",
-        "alcohol withdrawal seizure",
+        "seizure, not back to baseline",
         "seizure with right arm weakness",
+        "grand mal at home",
     ] {
-        assert_eq!(floor(note, Some("alert")), Some(1), "{note}");
+        assert_eq!(floor(note, adult, "alert"), Some(1), "{note}");
     }
 }

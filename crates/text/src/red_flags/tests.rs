@@ -162,7 +162,8 @@ fn rules_that_do_not_fit_the_model_are_refused() {
     refused("phrases", json!([{"sign": "a", "at_least": "1", "phrases": ["Chest"]}]), "\"Chest\"");
     refused("phrases", json!([{"sign": "a", "phrases": ["chest"]}]), "at_least is absent");
     let eased = |field: &str, level: &str| {
-        let eased = json!({"sign": field, "value": "alert", "at_least": level});
+        let by = json!({"sign": field, "value": "alert", "at_least": level});
+        let eased = json!({"by": by, "from_age": 16, "notes": ["chest"]});
         json!([{"sign": "a", "at_least": "1", "phrases": ["chest"], "eased": eased}])
     };
     refused("phrases", eased("mind", "2"), "no field \"mind\"");
