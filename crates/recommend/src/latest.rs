@@ -112,16 +112,11 @@ async fn stand_back() {
 mod tests {
     use super::*;
     use crate::tests::fake_store::FakeStore;
-    use futures::FutureExt;
+    use crate::tests::numbers::polled;
     use futures::future::join_all;
 
     fn born(year: i32) -> Profile {
         Profile { birth_year: Some(year), ..Profile::default() }
-    }
-
-    /// What there is of it once it has come as far as it can.
-    fn polled<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-        (0..9).find_map(|_| future.now_or_never())
     }
 
     fn stored() -> (Arc<FakeStore>, Latest) {

@@ -8,7 +8,7 @@ mod freshness;
 mod golden;
 mod item_words;
 mod learned;
-mod numbers;
+pub(crate) mod numbers;
 mod orders;
 mod problem_lists;
 mod problem_words;

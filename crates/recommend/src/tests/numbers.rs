@@ -50,9 +50,14 @@ fn store(events: &[(u8, u8, u8)]) -> Arc<FakeStore> {
     Arc::new(store)
 }
 
-/// The future of something that never waits.
+/// The future of something that waits for nobody, though it may let others run first.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("the fake store never waits")
+    polled(&mut std::pin::pin!(future)).expect("the fake store never waits")
+}
+
+/// What there is of it once it has come as far as it can.
+pub fn polled<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    (0..9).find_map(|_| future.now_or_never())
 }
 
 fn in_memory(store: &Arc<FakeStore>) -> Recommender {
