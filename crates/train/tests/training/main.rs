@@ -346,7 +346,7 @@ fn what_no_package_can_hold_is_refused_before_the_training() {
         (&["--label-smoothing", "1"], "--label-smoothing is 1"),
         (&["--abstain-share", "2"], "--abstain-share is 2"),
         (&["--mixup", "11"], "--mixup is 11"),
-        (&["--mixup", "0.2", "--augment", "none"], "--augment none makes none"),
+        (&["--mixup", "0.2"], "--augment none makes none"),
         (&["--dropout", "1.5"], "a dropout rate of 1.5"),
         (&["--version", "0"], "version \"0\""),
     ];
