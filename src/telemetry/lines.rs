@@ -53,8 +53,8 @@ impl Lines {
             let write = move || {
                 loop {
                     let lines = self.next();
-                    let lost = |part: &Vec<Vec<u8>>| out.write_all(&part.concat()).is_err();
-                    dropped(parts(lines).filter(lost).map(|part| part.len()).sum());
+                    let lost = parts(lines).filter(|(part, _)| out.write_all(part).is_err());
+                    dropped(lost.map(|(_, lines)| lines).sum());
                     let _ = out.flush();
                     self.lock().writing = false;
                     self.emptied.notify_all();
@@ -107,17 +107,16 @@ impl Lines {
     }
 }
 
-/// The same lines, in parts that are not long.
-fn parts(lines: VecDeque<Vec<u8>>) -> impl Iterator<Item = Vec<Vec<u8>>> {
+/// The same lines, in parts that are not long, each with the number of its lines.
+fn parts(lines: VecDeque<Vec<u8>>) -> impl Iterator<Item = (Vec<u8>, usize)> {
     let mut lines = lines.into_iter().peekable();
     std::iter::from_fn(move || {
-        let mut part = vec![lines.next()?];
-        let mut bytes = part[0].len();
-        while let Some(line) = lines.next_if(|line| bytes + line.len() <= TOGETHER) {
-            bytes += line.len();
-            part.push(line);
+        let (mut part, mut count) = (lines.next()?, 1);
+        while let Some(line) = lines.next_if(|line| part.len() + line.len() <= TOGETHER) {
+            part.extend(line);
+            count += 1;
         }
-        Some(part)
+        Some((part, count))
     })
 }
 
@@ -177,9 +176,11 @@ mod tests {
         let long = vec![b'x'; 2 * TOGETHER];
         let all: VecDeque<_> = lines.iter().cloned().chain([long.clone()]).chain(lines.clone()).collect();
         let parts: Vec<_> = parts(all.clone()).collect();
-        assert!(parts.iter().all(|part| part.len() == 1 || part.concat().len() <= TOGETHER));
+        assert!(parts.iter().all(|(part, count)| *count == 1 || part.len() <= TOGETHER));
         assert!(parts.len() < 32, "{}", parts.len());
-        assert_eq!(parts.concat(), Vec::from(all));
+        assert_eq!(parts.iter().map(|(_, count)| count).sum::<usize>(), all.len());
+        let written: Vec<u8> = parts.into_iter().flat_map(|(part, _)| part).collect();
+        assert_eq!(written, Vec::from(all).concat());
     }
 
     #[test]

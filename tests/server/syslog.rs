@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Server, shipped_models, until};
+use crate::support::{Server, logged, shipped_models, until};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -179,7 +179,7 @@ async fn over_tls_a_receiver_is_believed_by_its_certificate_alone() {
     };
     let server = start(&other);
     ask(&server, 2).await;
-    until("a warning", async || server.log().contains("not sent to the syslog receiver").then_some(())).await;
+    logged(&server, "not sent to the syslog receiver").await;
     assert!(receiver.numbers().is_empty());
     server.terminate();
     let server = start(&own);

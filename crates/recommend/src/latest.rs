@@ -2,7 +2,8 @@
 //!
 //! Before a drug is recommended to somebody, what is known of them is read anew. Under load most of that is the way to the
 //! database and back, which costs the same for many as for one: so while a question is on its way, those who come meanwhile wait, and
-//! are asked for together as soon as it is back, with those who are about to ask. Nobody gets an answer to a question that was sent before they asked. Whoever comes alone waits for nobody.
+//! are asked for together as soon as it is back, with those who are about to ask. Nobody gets an answer to a question that was sent
+//! before they asked. Whoever comes alone waits for nobody.
 
 use std::collections::HashMap;
 use std::future::poll_fn;

@@ -22,10 +22,11 @@ use vision::segment::{Maps, Segmenter};
 const SEEDS: [f32; 7] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Least probabilities of an object.
 const OBJECTS: [f32; 5] = [0.35, 0.4, 0.45, 0.5, 0.6];
-/// What another limit has to be worth more: less is chance.
-const MARGIN: f64 = 5e-4;
 /// Least numbers of pixels.
 const PIXELS: [u32; 3] = [16, 24, 40];
+
+/// What another limit has to be worth more: less is chance.
+const MARGIN: f64 = 5e-4;
 
 /// The network of a finished package that outlines regions.
 ///

@@ -1,7 +1,9 @@
-//! Sums over pixels, in lanes.
+//! Sums over pixels, in lanes, and the parts of a row that are summed.
 //!
 //! One running sum waits for itself at every addition, as an order of floating-point additions is part of a program's
 //! meaning. Sixteen that take turns wait for nobody, become vector instructions, and round less.
+
+use std::ops::Range;
 
 /// Sums that take turns.
 const LANES: usize = 16;
@@ -31,10 +33,9 @@ pub fn sum_f64(values: &[f32], of: impl Fn(f64) -> f64) -> f64 {
 /// Sum of a function of every two values at the same place, as far as both go.
 #[inline]
 pub fn sum_of_pairs(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
-    let ((a, rest_a), (b, rest_b)) = {
-        let both = a.len().min(b.len());
-        (a[..both].as_chunks::<LANES>(), b[..both].as_chunks::<LANES>())
-    };
+    let both = a.len().min(b.len());
+    let (a, rest_a) = a[..both].as_chunks::<LANES>();
+    let (b, rest_b) = b[..both].as_chunks::<LANES>();
     let mut sums = [0.0f32; LANES];
     for (a, b) in a.iter().zip(b) {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
@@ -47,6 +48,11 @@ pub fn sum_of_pairs(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
 /// Sum of the products of two rows.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum_of_pairs(a, b, |a, b| a * b)
+}
+
+/// Which of `pixels` in a row are in one of `parts` that hardly differ in size, from part 0 on.
+pub fn part(at: usize, parts: usize, pixels: usize) -> Range<usize> {
+    (at * pixels).div_ceil(parts)..((at + 1) * pixels).div_ceil(parts)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, safetensors};
 
-use super::lanes::{dot, sum};
+use super::lanes::{dot, part, sum};
 use super::{network, tones};
 use model::manifest::{
     Architecture, CnnConfig, CnnLayer, Crop, ImageInput, Input, Likeness as Described, Normalisation,
@@ -73,8 +73,6 @@ impl Thumbnail {
     /// and variance 1 over all.
     pub fn of(&self, fractions: &[f32]) -> Vec<f32> {
         let [_, height, width] = self.size();
-        let part =
-            |at: usize, parts: usize, of: usize| (at * of).div_ceil(parts)..((at + 1) * of).div_ceil(parts);
         let mut values = Vec::with_capacity(self.values());
         let mut band = vec![0.0f32; self.width];
         for channel in fractions.chunks_exact(self.height * self.width).take(self.channels) {

@@ -6,7 +6,7 @@
 //! (Matheron 1963, "Principles of geostatistics"), quantiles of the tones, and contrast in parts; their Mahalanobis
 //! distance from the training pictures is what [`super::likeness`] looks at.
 
-use super::lanes::{sum, sum_of_pairs};
+use super::lanes::{part, sum, sum_of_pairs};
 
 /// Parts of each side that contrast is measured in.
 const PARTS: usize = 7;
@@ -100,7 +100,7 @@ fn contrast(light: &[f32], height: usize, width: usize) -> f32 {
     let mut sums = vec![(0.0f32, 0.0f32, 0.0f32); rows * columns];
     for (y, row) in light.chunks_exact(width).enumerate() {
         for column in 0..columns {
-            let pixels = &row[(column * width).div_ceil(columns)..((column + 1) * width).div_ceil(columns)];
+            let pixels = &row[part(column, columns, width)];
             let (count, total, square) = &mut sums[y * rows / height * columns + column];
             *count += pixels.len() as f32;
             *total += sum(pixels, |value| value);

@@ -101,8 +101,10 @@ impl Server {
         format!("{}{path}", self.url)
     }
 
-    /// What was logged so far.
+    /// What was logged so far. Lines are written some milliseconds after what they are about: it waits for those, lest a test
+    /// that looks for what must not be there looks too early.
     pub fn log(&self) -> String {
+        std::thread::sleep(Duration::from_millis(25));
         self.log.lock().unwrap().clone()
     }
 

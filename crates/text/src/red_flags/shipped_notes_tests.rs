@@ -1,5 +1,5 @@
-//! The shipped rules over a table of everyday notes and of emergencies (`shipped_notes.tsv`), and over what only looks
-//! like a denial.
+//! The shipped rules over a table of everyday notes and of emergencies (`shipped_notes.tsv`), over what only looks
+//! like a denial, and over notes beside fields.
 
 use super::shipped_tests::{alone, shipped};
 use super::*;
@@ -141,4 +141,46 @@ fn vitals_are_judged_by_the_age_that_the_note_says_where_no_field_has_one() {
     assert!(!flagged("HR 150", Some(0.5)) && flagged("HR 150, here with 6 mo old", Some(40.0)));
     assert!(flagged("fever", Some(0.1)) && flagged("fever", Some(0.0)) && !flagged("fever", Some(1.0)));
     assert!(!flagged("fever", None) && !flagged("2 week old wound, temp 38.2", None));
+}
+
+#[test]
+fn a_seizure_alone_after_which_an_adult_is_alert_is_urgent_and_any_other_an_emergency() {
+    let rules = shipped("triage");
+    let Input::Record(input) = &rules.1.input else { unreachable!() };
+    let place = |name: &str| input.fields.iter().position(|field| field.name == name).unwrap();
+    let FieldKind::Categorical { values } = &input.fields[place("mental")].kind else { unreachable!() };
+    let floor = |note: &str, age: Option<f64>, mental: &str| {
+        let mut fields = vec![FieldValue::Missing; input.fields.len()];
+        fields[place("age")] = age.map_or(FieldValue::Missing, FieldValue::Number);
+        if let Some(value) = values.iter().position(|value| value == mental) {
+            fields[place("mental")] = FieldValue::Choice(value);
+        }
+        let record = Record { note: note.to_string(), fields };
+        rules.0.floor(&rules.0.find(&record, &rules.0.scan(note)))
+    };
+    let adult = Some(40.0);
+    for note in ["seizure", "post seizure", "convulsion", "seizure like activity", "sezure like motion"] {
+        assert_eq!(floor(note, adult, "alert"), Some(2), "{note}");
+        assert_eq!(floor(note, adult, "verbal response"), Some(1), "{note}");
+        assert_eq!(floor(note, adult, "not said"), Some(1), "{note}");
+        assert_eq!(floor(note, Some(3.0), "alert"), Some(1), "{note}");
+        assert_eq!(floor(note, None, "alert"), Some(1), "{note}");
+    }
+    assert_eq!(floor("still seizing", adult, "alert"), Some(0));
+    for note in [
+        "post ictal, seizure",
+        "34 weeks pregnant. seizure at home",
+        "seizure, confused",
+        "seizure x3 today",
+        "sz x3",
+        "two tonic clonic seizures",
+        "seizure after head injury",
+        "head injury. seizure",
+        "seizure, alcohol withdrawal",
+        "seizure, not back to baseline",
+        "seizure with right arm weakness",
+        "grand mal at home",
+    ] {
+        assert_eq!(floor(note, adult, "alert"), Some(1), "{note}");
+    }
 }
