@@ -102,6 +102,41 @@ fn relu6<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     relu(simd, simd.select_f32s(simd.less_than_f32s(six, x), six, x))
 }
 
+/// What a kernel keeps its results within while it still has them in registers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Clip {
+    /// Nothing.
+    #[default]
+    None,
+    /// At least 0.
+    Relu,
+    /// 0 to 6.
+    Relu6,
+}
+
+impl Clip {
+    /// Takes an activation that is one, so that nothing else applies it.
+    pub fn take(activation: &mut Option<Activation>) -> Clip {
+        let clip = match activation {
+            Some(Activation::Relu) => Clip::Relu,
+            Some(Activation::Relu6) => Clip::Relu6,
+            _ => return Clip::None,
+        };
+        *activation = None;
+        clip
+    }
+
+    /// `x` within the limits; what is no number stays none.
+    #[inline(always)]
+    pub fn apply<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+        match self {
+            Clip::None => x,
+            Clip::Relu => relu(simd, x),
+            Clip::Relu6 => relu6(simd, x),
+        }
+    }
+}
+
 impl Activation {
     /// Replaces values, whole vectors of them, by their activations.
     #[inline(always)]

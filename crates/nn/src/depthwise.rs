@@ -1,17 +1,20 @@
 //! Depthwise convolution of one image: every channel with a kernel of its own, channels last.
 //!
 //! There is no sum over channels, so no matrix product: each value under the kernel is multiplied by
-//! its weight, for all channels at once.
+//! its weight, for a vector of channels at once, and for a few results beside each other, so that a weight that was
+//! read serves all of them. Results at the edges leave out the taps that lie in the padding.
 
 // The indices are those of the formulas, of several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::Range;
+
+use pulp::{Scalar, Simd};
+
+use super::activation::Clip;
 use super::map::{Image, ImageMut, Map};
 use super::pooling::taps;
 use super::window::Window;
-
-/// Results that are not limited.
-pub const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 /// Weights of (channels, rows, columns) with channels last, filled up to `depth`.
 pub fn pack(weights: &[f32], taps: usize, depth: usize) -> Vec<f32> {
@@ -36,66 +39,137 @@ fn size(map: &Map) -> (usize, usize) {
     (map.height, map.width)
 }
 
-/// Convolves an image with packed weights; `bias` is as deep as the maps, and results are kept within `limits`.
+/// Most results of a row that are computed together: their sums stay in registers, and are as many as keep both units
+/// of a processor busy while each waits for itself.
+const TOGETHER: usize = 8;
+
+/// Convolves an image with packed weights; `bias` is as deep as the maps.
+///
+/// # Panics
+/// Weights and a bias of another depth; maps of other sizes than the window makes of them.
 #[inline(always)]
-pub fn forward(
+pub fn forward<S: Simd>(
+    simd: S,
     window: &Window,
     weights: &[f32],
     bias: &[f32],
-    limits: (f32, f32),
+    clip: Clip,
     x: Image,
     mut out: ImageMut,
 ) {
-    for (row, column) in out.map.places() {
-        let out = out.at(row, column);
-        // A few vectors of channels at a time, so that their sums stay in registers.
-        let (wide, narrow) = out.as_chunks_mut::<64>();
-        for (part, out) in wide.iter_mut().enumerate() {
-            *out = channels(window, weights, bias, limits, x, (row, column), part * 64);
-        }
-        let (narrow, rest) = narrow.as_chunks_mut::<16>();
-        for (part, out) in narrow.iter_mut().enumerate() {
-            *out = channels(window, weights, bias, limits, x, (row, column), wide.len() * 64 + part * 16);
-        }
-        let before = wide.len() * 64 + narrow.len() * 16;
-        for (part, out) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
-            *out = channels(window, weights, bias, limits, x, (row, column), before + part);
+    let depth = x.map.depth;
+    assert!(bias.len() == depth && weights.len() == window.taps() * depth && out.map.depth == depth);
+    let mut run = Run { window, weights, bias, clip, x, rows: 0..0, columns: 0..0 };
+    for row in 0..out.map.height {
+        run.rows = window.inside(row, window.kernel.0, window.padding.0, x.map.height);
+        let columns = |column| window.inside(column, window.kernel.1, window.padding.1, x.map.width);
+        let mut first = 0;
+        while first < out.map.width {
+            // The results beside each other that read the same taps: all but those at the edges.
+            run.columns = columns(first);
+            let most = TOGETHER.min(out.map.width - first);
+            let count = (1..most).find(|next| columns(first + next) != run.columns).unwrap_or(most);
+            let from = run.start(row, first);
+            let start = out.map.place(row, first);
+            let out = &mut out.values[start..start + count * depth];
+            match count {
+                1 => run.places::<S, 1>(simd, from, out),
+                2 => run.places::<S, 2>(simd, from, out),
+                3 => run.places::<S, 3>(simd, from, out),
+                4 => run.places::<S, 4>(simd, from, out),
+                5 => run.places::<S, 5>(simd, from, out),
+                6 => run.places::<S, 6>(simd, from, out),
+                7 => run.places::<S, 7>(simd, from, out),
+                _ => run.places::<S, TOGETHER>(simd, from, out),
+            }
+            first += count;
         }
     }
 }
 
-/// The results of the `N` channels from `first` on at one place.
-#[inline(always)]
-fn channels<const N: usize>(
-    window: &Window,
-    weights: &[f32],
-    bias: &[f32],
-    (low, high): (f32, f32),
-    x: Image,
-    place: (usize, usize),
-    first: usize,
-) -> [f32; N] {
-    let depth = x.map.depth;
-    let mut sums = [0.0; N];
-    sums.copy_from_slice(&bias[first..first + N]);
-    // Loops and no closure: a closure that is not inlined is not compiled for the vectors of this machine.
-    for i in 0..window.kernel.0 {
-        let Some(row) = window.reads(place.0, i, window.padding.0, x.map.height) else { continue };
-        for j in 0..window.kernel.1 {
-            let Some(column) = window.reads(place.1, j, window.padding.1, x.map.width) else { continue };
-            let weights = &weights[(i * window.kernel.1 + j) * depth + first..][..N];
-            let values = &x.at(row, column)[first..first + N];
-            for k in 0..N {
-                sums[k] += values[k] * weights[k];
+/// A few results of one row that read the same taps.
+struct Run<'a> {
+    window: &'a Window,
+    weights: &'a [f32],
+    bias: &'a [f32],
+    clip: Clip,
+    x: Image<'a>,
+    /// The taps that lie in the input.
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Run<'_> {
+    /// Where the first tap of the result at (`row`, `column`) lies in the input, if there is one.
+    #[inline(always)]
+    fn start(&self, row: usize, column: usize) -> usize {
+        if self.rows.is_empty() || self.columns.is_empty() {
+            return 0;
+        }
+        let Window { stride, padding, dilation, .. } = *self.window;
+        let y = row * stride + self.rows.start * dilation - padding.0;
+        let x = column * stride + self.columns.start * dilation - padding.1;
+        self.x.map.place(y, x)
+    }
+
+    /// The results of `N` places beside each other, of which the first one's first tap lies at `from`.
+    #[inline(always)]
+    fn places<S: Simd, const N: usize>(&self, simd: S, from: usize, out: &mut [f32]) {
+        let depth = self.x.map.depth;
+        assert!(out.len() == N * depth && self.bias.len() == depth);
+        let (down, right) = (self.window.dilation * self.x.map.row(), self.window.dilation * depth);
+        let step = self.window.stride * depth;
+        let taps = (self.rows.len(), self.columns.len());
+        let reach = match taps.0 * taps.1 {
+            0 => 0,
+            _ => from + (taps.0 - 1) * down + (taps.1 - 1) * right + (N - 1) * step + depth,
+        };
+        assert!(reach <= self.x.values.len(), "a window ends beyond the values");
+        assert!(self.rows.end <= self.window.kernel.0 && self.columns.end <= self.window.kernel.1);
+        assert!(self.weights.len() == self.window.taps() * depth);
+        let whole = depth - depth % S::F32_LANES;
+        for channel in (0..whole).step_by(S::F32_LANES) {
+            // SAFETY: a vector begins at `channel` at the latest that leaves it whole within the depth. Of the
+            // input, the last tap of the last place then ends at `reach`; of the weights, the last tap of the
+            // window ends where they do; the bias is as long as the depth, and the results are N times
+            // that. All were asserted.
+            unsafe {
+                let vector = |from: *const f32| from.cast::<S::f32s>().read_unaligned();
+                let mut sums = [vector(self.bias.as_ptr().add(channel)); N];
+                let mut line = self.x.values.as_ptr().add(from + channel);
+                for i in self.rows.clone() {
+                    let first = i * self.window.kernel.1 + self.columns.start;
+                    let mut weight = self.weights.as_ptr().add(first * depth + channel);
+                    let mut value = line;
+                    for _ in self.columns.clone() {
+                        let own = vector(weight);
+                        for n in 0..N {
+                            sums[n] = simd.mul_add_e_f32s(vector(value.add(n * step)), own, sums[n]);
+                        }
+                        weight = weight.add(depth);
+                        value = value.add(right);
+                    }
+                    line = line.add(down);
+                }
+                for n in 0..N {
+                    let value = self.clip.apply(simd, sums[n]);
+                    out.as_mut_ptr().add(n * depth + channel).cast::<S::f32s>().write_unaligned(value);
+                }
+            }
+        }
+        for channel in whole..depth {
+            for n in 0..N {
+                let mut sum = self.bias[channel];
+                for (down, i) in (from..).step_by(down).zip(self.rows.clone()) {
+                    for (at, j) in (down..).step_by(right).zip(self.columns.clone()) {
+                        let weight = self.weights[(i * self.window.kernel.1 + j) * depth + channel];
+                        sum += self.x.values[at + n * step + channel] * weight;
+                    }
+                }
+                out[n * depth + channel] = self.clip.apply(Scalar, sum);
             }
         }
     }
-    for sum in &mut sums {
-        // What is no number is neither, and stays none.
-        *sum = if *sum < low { low } else { *sum };
-        *sum = if *sum > high { high } else { *sum };
-    }
-    sums
 }
 
 /// Adds the gradient of the input to `into`.
@@ -123,5 +197,71 @@ pub fn weight_gradient(window: &Window, x: Image, gradient: Image, sums: &mut [f
                 *sum += value * gradient;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::dispatch;
+    use proptest::prelude::*;
+    use pulp::WithSimd;
+
+    struct Forward<'a>(&'a Window, &'a [f32], &'a [f32], Clip, Image<'a>, ImageMut<'a>);
+
+    impl WithSimd for Forward<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            forward(simd, self.0, self.1, self.2, self.3, self.4, self.5);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_its_definition_in_double_precision_and_writes_nothing_else(
+            size in (1usize..20, 1usize..20), depth in 1usize..40, zeros in 0usize..3,
+            kernel in (1usize..6, 1usize..6), padding in (0usize..4, 0usize..4),
+            stride in 1usize..4, dilation in 1usize..3, clip in 0usize..3, seed: u64,
+        ) {
+            let window = Window { kernel, stride, padding, dilation };
+            let Ok((height, width)) = window.output(size.0, size.1) else { return Ok(()) };
+            let mut rng = crate::random::stream(seed, "depthwise");
+            let mut draw = |count: usize| -> Vec<f32> {
+                (0..count).map(|_| crate::random::normal(&mut rng)).collect()
+            };
+            let mut from = Map::new(size.0, size.1, depth, depth);
+            let mut to = Map::new(height, width, depth, depth);
+            from.make_room(zeros, size.0 + zeros, size.1);
+            to.make_room(zeros, height, width + zeros);
+            // What lies around a map is not read, whatever it is.
+            let (x, before) = (draw(from.image()), draw(to.image()));
+            let (weights, bias) = (draw(window.taps() * depth), draw(depth));
+            let clip = [Clip::None, Clip::Relu, Clip::Relu6][clip];
+            for plain in [false, true] {
+                let mut out = before.clone();
+                let image = Image { map: &from, values: &x };
+                let run = Forward(&window, &weights, &bias, clip, image, ImageMut { map: &to, values: &mut out });
+                if plain { run.with_simd(Scalar) } else { dispatch(run) }
+                let mut want: Vec<f64> = before.iter().map(|value| f64::from(*value)).collect();
+                for (row, column) in to.places() {
+                    for channel in 0..depth {
+                        let mut sum = f64::from(bias[channel]);
+                        taps(&window, size, (row, column), |tap, i, j| {
+                            let weight = f64::from(weights[tap * depth + channel]);
+                            sum += f64::from(x[from.place(i, j) + channel]) * weight;
+                        });
+                        want[to.place(row, column) + channel] = match clip {
+                            Clip::None => sum,
+                            Clip::Relu => sum.max(0.0),
+                            Clip::Relu6 => sum.clamp(0.0, 6.0),
+                        };
+                    }
+                }
+                for (got, want) in out.iter().zip(want) {
+                    prop_assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{got} for {want}");
+                }
+            }
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Direct {
     pub fn run<S: Simd>(&self, simd: S, args: ConvArgs) {
         let rows = Rows { values: args.x, taps: &self.taps, length: self.length };
         let residual = args.residual.map_or(Residual::None, Residual::Values);
-        let epilogue = Epilogue { bias: Some(&self.bias), residual, relu: args.relu };
+        let epilogue = Epilogue { bias: Some(&self.bias), residual, clip: args.clip };
         let positions = self.places.len() / self.together;
         for first in (0..args.images).step_by(self.together) {
             let images = self.together.min(args.images - first);

@@ -1,6 +1,7 @@
 //! A convolution as it is served: weights with everything folded in that does not depend on the
 //! input, and the kernel that suits its shape.
 
+use super::activation::Clip;
 use super::direct::{self, Direct};
 use super::map::Map;
 use super::simd::dispatch;
@@ -51,8 +52,8 @@ pub struct ConvArgs<'a> {
     pub x: &'a [f32],
     /// Added to the outputs.
     pub residual: Option<&'a [f32]>,
-    /// Whether negative outputs become 0.
-    pub relu: bool,
+    /// What the outputs are kept within.
+    pub clip: Clip,
     /// Outputs; what surrounds the maps is left alone.
     pub out: &'a mut [f32],
     /// Memory to work in, at least [`Kernel::scratch`].

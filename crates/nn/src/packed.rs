@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::activation::relu;
+use super::activation::Clip;
 use super::simd::{AlignedVec, dispatch, lanes, round_up};
 
 /// Rows of a result that are worked on for all panels before the next ones are.
@@ -212,8 +212,8 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// What else is added.
     pub residual: Residual<'a>,
-    /// Whether negative values become 0.
-    pub relu: bool,
+    /// What the values are kept within.
+    pub clip: Clip,
 }
 
 /// Values that are added to those of a product.
@@ -414,7 +414,7 @@ impl<'a, O: Offsets> Panel<'a, O> {
         }
         let out = S::as_mut_simd_f32s(&mut self.out[at..at + width]).0;
         for v in 0..V {
-            out[v] = if self.epilogue.relu { relu(simd, sums[v]) } else { sums[v] };
+            out[v] = self.epilogue.clip.apply(simd, sums[v]);
         }
     }
 
@@ -436,7 +436,7 @@ impl<'a, O: Offsets> Panel<'a, O> {
                     sum = simd.add_f32s(sum, simd.partial_load_f32s(&self.out[part.clone()]));
                 }
             }
-            let sum = if self.epilogue.relu { relu(simd, sum) } else { sum };
+            let sum = self.epilogue.clip.apply(simd, sum);
             simd.partial_store_f32s(&mut self.out[part], sum);
         }
     }

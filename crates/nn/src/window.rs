@@ -1,5 +1,7 @@
 //! What a convolution or a pool reads for one output position, and where the next one lies.
 
+use std::ops::Range;
+
 /// A window that moves over rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -54,6 +56,14 @@ impl Window {
                 Err(format!("a kernel of {rows} x {columns} does not fit an input of {height} x {width}"))
             }
         }
+    }
+
+    /// The taps of output position `at` that lie in an input of `length` along one side, of `kernel` of them; the others
+    /// lie in the padding.
+    pub fn inside(&self, at: usize, kernel: usize, padding: usize, length: usize) -> Range<usize> {
+        let start = padding.saturating_sub(at * self.stride).div_ceil(self.dilation);
+        let end = (length + padding).saturating_sub(at * self.stride).div_ceil(self.dilation).min(kernel);
+        start.min(end)..end
     }
 
     /// The row or column of the input that tap number `tap` of output position `at` reads along one

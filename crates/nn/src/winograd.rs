@@ -19,7 +19,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::activation::relu;
+use super::activation::Clip;
 use super::filter::{ConvArgs, Filter};
 use super::map::Map;
 use super::packed::{Epilogue, PackedWeights, Rows, Scattered, product};
@@ -142,7 +142,7 @@ impl Winograd {
     /// Convolves a batch of maps.
     #[inline(always)]
     pub fn run<S: Simd>(&self, simd: S, args: ConvArgs) {
-        let ConvArgs { from, to, images, x, residual, relu, out, scratch } = args;
+        let ConvArgs { from, to, images, x, residual, clip, out, scratch } = args;
         let wide = to.width.div_ceil(TILE);
         let each = to.height.div_ceil(TILE) * wide;
         let (inputs, outputs) = scratch.split_at_mut(POINTS * self.block * self.inputs);
@@ -188,7 +188,7 @@ impl Winograd {
                     row: to.row(),
                     height: TILE.min(to.height - y),
                     width: TILE.min(to.width - x0),
-                    relu,
+                    clip,
                 });
             }
             tiles.start += count;
@@ -330,7 +330,7 @@ struct Backward<'a> {
     /// Outputs that lie in the map.
     height: usize,
     width: usize,
-    relu: bool,
+    clip: Clip,
 }
 
 /// The four outputs of a row or column of six points.
@@ -353,7 +353,7 @@ impl WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Backward { points, from, out, residual, bias, row, height, width, relu: rectify } = self;
+        let Backward { points, from, out, residual, bias, row, height, width, clip } = self;
         let depth = bias.len();
         assert!(depth.is_multiple_of(S::F32_LANES));
         assert!(from.start + (POINTS - 1) * from.step + depth <= points.len());
@@ -384,9 +384,7 @@ impl WithSimd for Backward<'_> {
                         if let Some(residual) = residual {
                             value = simd.add_f32s(value, vector(residual, at));
                         }
-                        if rectify {
-                            value = relu(simd, value);
-                        }
+                        let value = clip.apply(simd, value);
                         out.as_mut_ptr().add(at).cast::<S::f32s>().write_unaligned(value);
                     }
                 }

@@ -14,6 +14,7 @@ use super::Sizes;
 use super::reverse::Reverse;
 use super::source::{Fill, Source};
 use super::weights::{Piece, Weights};
+use crate::activation::Clip;
 use crate::filter::{ConvArgs, Kernel};
 use crate::map::Map;
 use crate::scratch;
@@ -141,7 +142,7 @@ impl<T, F: Fn(Range<usize>, &mut [f32]) -> T> Inward<'_, F> {
         let images = out.len() / to.image();
         let residual = self.residual.map(|residual| &residual[first * to.image()..][..out.len()]);
         let scratch = &mut *scratch::take(reverse.scratch());
-        reverse.run(ConvArgs { from, to, images, x: gradient, residual, relu: false, out, scratch });
+        reverse.run(ConvArgs { from, to, images, x: gradient, residual, clip: Clip::None, out, scratch });
         (self.then)(first..first + images, out)
     }
 }

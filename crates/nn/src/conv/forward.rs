@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::Sizes;
 use super::source::{Fill, Source};
+use crate::activation::Clip;
 use crate::filter::{ConvArgs, Kernel};
 use crate::scratch;
 use crate::simd::dispatch;
@@ -41,7 +42,7 @@ pub fn forward<T: Send>(
             images,
             x: &maps,
             residual: None,
-            relu: false,
+            clip: Clip::None,
             out,
             scratch: &mut scratch,
         });

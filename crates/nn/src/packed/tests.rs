@@ -13,7 +13,7 @@ proptest! {
     #[test]
     fn products_agree_with_double_precision_and_write_nothing_else(
         rows in 0usize..120, depth in 0usize..70, columns in 1usize..80, apart in 0usize..5,
-        residual in 0usize..3, relu: bool, seed: u64,
+        residual in 0usize..3, clip in 0usize..3, seed: u64,
     ) {
         let (weights, bias) = (draw(columns * depth, seed, "weights"), draw(columns, seed, "bias"));
         let (from, to) = (depth + apart, columns + apart);
@@ -23,7 +23,8 @@ proptest! {
         let packed = PackedWeights::new(&weights, columns);
         let bias_padded = packed.pad(&bias);
         let residual = [Residual::None, Residual::Values(&other), Residual::Output][residual];
-        let epilogue = Epilogue { bias: Some(&bias_padded), residual, relu };
+        let clip = [Clip::None, Clip::Relu, Clip::Relu6][clip];
+        let epilogue = Epilogue { bias: Some(&bias_padded), residual, clip };
         packed.multiply(rows, Matrix { values: &x, stride: from }, epilogue, &mut out, to);
         for place in 0..rows * to {
             let (i, j) = (place / to, place % to);
@@ -35,7 +36,11 @@ proptest! {
             let want = if j < columns {
                 let terms = (0..depth).map(|k| f64::from(x[i * from + k]) * f64::from(weights[j * depth + k]));
                 let sum = terms.sum::<f64>() + f64::from(bias[j]) + added;
-                if relu { sum.max(0.0) } else { sum }
+                match clip {
+                    Clip::None => sum,
+                    Clip::Relu => sum.max(0.0),
+                    Clip::Relu6 => sum.clamp(0.0, 6.0),
+                }
             } else {
                 f64::from(before[place])
             };

@@ -5,6 +5,7 @@ use candle_core::{Result, bail};
 use super::formats::Format;
 use super::steps::{Action, Added, Layer, Step};
 use super::{Numerics, Place, Plan, Slot};
+use crate::activation::Clip;
 use crate::bytes::{ByteFilter, Instructions};
 use crate::direct;
 use crate::filter::{Filter, Kernel};
@@ -139,9 +140,8 @@ impl Builder {
                     weights += filter.weights.len();
                     let kernel = Kernel::new(&filter, &from[0].map, &to.map, self.exact);
                     scratch = scratch.max(kernel.scratch());
-                    // The one activation that kernels apply to their results in registers.
-                    let relu = activation.take_if(|one| *one == Activation::Relu).is_some();
-                    Action::Filter { name, kernel, residual: added.map(|added| added.slot), relu }
+                    let clip = Clip::take(&mut activation);
+                    Action::Filter { name, kernel, residual: added.map(|added| added.slot), clip }
                 }
                 Work::Bytes(name, filter) => {
                     weights += filter.weights.len() / 4;
@@ -160,10 +160,8 @@ impl Builder {
                     Action::Bytes { name, filter, added }
                 }
                 Work::Layer(mut layer) => {
-                    if let Layer::Depthwise { limits, .. } = &mut layer
-                        && let Some(clipped) = activation.take_if(|one| one.is_clipped())
-                    {
-                        *limits = (0.0, if clipped == Activation::Relu6 { 6.0 } else { f32::INFINITY });
+                    if let Layer::Depthwise { clip, .. } = &mut layer {
+                        *clip = Clip::take(&mut activation);
                     }
                     Action::Layer(layer)
                 }

@@ -10,7 +10,8 @@ use candle_core::{Result, bail};
 use super::build::{Builder, Value};
 use super::steps::Layer;
 use super::{Numerics, Plan};
-use crate::depthwise::{UNLIMITED, pack};
+use crate::activation::Clip;
+use crate::depthwise::pack;
 use crate::filter::Filter;
 use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op, Shape};
 use crate::map::Map;
@@ -195,7 +196,7 @@ impl Fuse<'_> {
         let to = Map::new(size.0, size.1, outputs, round_up(outputs));
         bias.resize(to.depth, 0.0);
         let weights = pack(&weights, window.taps(), to.depth);
-        self.builder.layer(Layer::Depthwise { window, weights, bias, limits: UNLIMITED }, vec![x], to)
+        self.builder.layer(Layer::Depthwise { window, weights, bias, clip: Clip::None }, vec![x], to)
     }
 
     fn hold(&self, id: NodeId, filter: Filter, depthwise: bool, x: Value, size: (usize, usize)) -> Held {

@@ -4,6 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::Place;
 use super::formats::Format;
+use crate::activation::Clip;
 use crate::bytes::{self, ByteArgs, ByteFilter, Levels, Output};
 use crate::filter::{ConvArgs, Kernel};
 use crate::graph::{Activation, Interpolation};
@@ -31,7 +32,7 @@ pub enum Action {
         kernel: Kernel,
         /// Memory of what is added to the results.
         residual: Option<usize>,
-        relu: bool,
+        clip: Clip,
     },
     /// A convolution over bytes or numbers of half the length.
     Bytes {
@@ -53,12 +54,12 @@ pub struct Added {
 /// A layer that is no matrix product.
 #[derive(Debug, Clone)]
 pub enum Layer {
-    /// Packed weights and padded bias; results are kept within limits.
+    /// Packed weights and padded bias.
     Depthwise {
         window: Window,
         weights: Vec<f32>,
         bias: Vec<f32>,
-        limits: (f32, f32),
+        clip: Clip,
     },
     MaxPool(Window),
     AveragePool(Window),
@@ -94,13 +95,13 @@ impl Step {
         // Taken out while it is written to: the compiler then knows that nothing else is.
         let mut out = std::mem::take(&mut maps[to.slot]);
         match action {
-            Action::Filter { kernel, residual, relu, .. } => kernel.run(ConvArgs {
+            Action::Filter { kernel, residual, clip, .. } => kernel.run(ConvArgs {
                 from: &from[0].map,
                 to: &to.map,
                 images,
                 x: &maps[from[0].slot],
                 residual: residual.map(|slot| &*maps[slot]),
-                relu: *relu,
+                clip: *clip,
                 out: &mut out,
                 scratch,
             }),
@@ -143,7 +144,7 @@ impl WithSimd for RunLayer<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let RunLayer { layer, from, maps, to: place, images, out } = self;
         let to = &place.map;
         for image in 0..images {
@@ -155,8 +156,8 @@ impl WithSimd for RunLayer<'_> {
             let x = Image { map: &from[0].map, values: input(&from[0]) };
             let mut out = ImageMut { map: to, values: &mut out[image * to.image()..][..to.image()] };
             match layer {
-                Layer::Depthwise { window, weights, bias, limits } => {
-                    depthwise::forward(window, weights, bias, *limits, x, out);
+                Layer::Depthwise { window, weights, bias, clip } => {
+                    depthwise::forward(simd, window, weights, bias, *clip, x, out);
                 }
                 Layer::MaxPool(window) => pooling::max(window, x, out),
                 Layer::AveragePool(window) => pooling::average(window, x, out),

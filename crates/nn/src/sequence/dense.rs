@@ -1,5 +1,6 @@
 //! A dense layer over rows, packed once.
 
+use crate::activation::Clip;
 use crate::bytes::{Instructions, RowBytes, RowLayer};
 use crate::packed::{Epilogue, Matrix, PackedWeights, Residual};
 use crate::simd::AlignedVec;
@@ -108,7 +109,7 @@ impl Dense {
     ) {
         match self {
             Dense::Single { weights, bias } => {
-                let epilogue = Epilogue { bias: Some(bias), residual, relu: false };
+                let epilogue = Epilogue { bias: Some(bias), residual, clip: Clip::None };
                 weights.multiply(rows, x, epilogue, out, stride);
             }
             Dense::Low(layer) => layer.forward(rows, x, residual, (out, stride), memory),

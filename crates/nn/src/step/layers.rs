@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::compile::Work;
+use crate::activation::Clip;
 use crate::conv::{Fill, Source};
 use crate::map::{Image, ImageMut, Map};
 use crate::{depthwise, pooling, reshape, scratch};
@@ -71,7 +72,7 @@ impl WithSimd for Forward<'_> {
             let (x, out) = (Image { map: from, values }, ImageMut { map, values: out });
             match &work {
                 Work::Depthwise(window) => {
-                    depthwise::forward(window, extra.weights, extra.bias, depthwise::UNLIMITED, x, out)
+                    depthwise::forward(simd, window, extra.weights, extra.bias, Clip::None, x, out)
                 }
                 Work::MaxPool(window) => pooling::max(window, x, out),
                 Work::AveragePool(window) => pooling::average(window, x, out),
