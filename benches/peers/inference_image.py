@@ -214,12 +214,11 @@ def vgg_sizes(groups):
     return {"kind": "cnn", "layers": layers}
 
 
-def mobilenet_sizes():
-    rows = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
-    names = ("expand", "channels", "blocks", "stride")
-    stages = [dict(zip(names, row)) | {"kernel": 3} for row in rows]
+def mobilenet_sizes(rows, epsilon):
+    names = ("expand", "channels", "blocks", "kernel", "stride")
+    stages = [dict(zip(names, row)) for row in rows]
     return {
-        "kind": "mobilenet", "stem_channels": 32, "stages": stages, "last_channels": 1280, "epsilon": 1e-5,
+        "kind": "mobilenet", "stem_channels": 32, "stages": stages, "last_channels": 1280, "epsilon": epsilon,
         "dropout": 0.0,
     }
 
@@ -231,7 +230,14 @@ PUBLISHED = {
     "densenet121": {
         "kind": "densenet", "stem_channels": 64, "growth": 32, "bottleneck": 4, "blocks": [6, 12, 24, 16], "dropout": 0.0,
     },
-    "mobilenet-v2": mobilenet_sizes(),
+    "mobilenet-v2": mobilenet_sizes(
+        [(1, 16, 1, 3, 1), (6, 24, 2, 3, 2), (6, 32, 3, 3, 2), (6, 64, 4, 3, 2), (6, 96, 3, 3, 1), (6, 160, 3, 3, 2), (6, 320, 1, 3, 1)],
+        1e-5,
+    ),
+    "efficientnet-lite0": mobilenet_sizes(
+        [(1, 16, 1, 3, 1), (6, 24, 2, 3, 2), (6, 40, 2, 5, 2), (6, 80, 3, 3, 2), (6, 112, 3, 5, 1), (6, 192, 4, 5, 2), (6, 320, 1, 3, 1)],
+        1e-3,
+    ),
 }
 
 

@@ -43,34 +43,60 @@ fn size(map: &Map) -> (usize, usize) {
 /// of a processor busy while each waits for itself.
 const TOGETHER: usize = 8;
 
-/// Convolves an image with packed weights; `bias` is as deep as the maps.
+/// Kernels and biases, as deep as the maps that they are for.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// What lies under a kernel.
+    pub window: &'a Window,
+    /// As [`pack`] packs them.
+    pub weights: &'a [f32],
+    /// One a channel.
+    pub bias: &'a [f32],
+    /// What results are kept within.
+    pub clip: Clip,
+}
+
+/// Rows of an input, from row `above` on, of all `height` that it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Band<'a> {
+    /// The rows, and how they lie.
+    pub image: Image<'a>,
+    /// Rows of the input before the first of them.
+    pub above: usize,
+    /// Rows of the input.
+    pub height: usize,
+}
+
+impl<'a> From<Image<'a>> for Band<'a> {
+    fn from(image: Image<'a>) -> Band<'a> {
+        Band { image, above: 0, height: image.map.height }
+    }
+}
+
+/// Convolves rows of an image: writes the rows `rows` of the result as the first ones of `out`.
 ///
 /// # Panics
-/// Weights and a bias of another depth; maps of other sizes than the window makes of them.
+/// Weights and a bias of another depth; rows that read others than there are.
 #[inline(always)]
-pub fn forward<S: Simd>(
-    simd: S,
-    window: &Window,
-    weights: &[f32],
-    bias: &[f32],
-    clip: Clip,
-    x: Image,
-    mut out: ImageMut,
-) {
-    let depth = x.map.depth;
-    assert!(bias.len() == depth && weights.len() == window.taps() * depth && out.map.depth == depth);
-    let mut run = Run { window, weights, bias, clip, x, rows: 0..0, columns: 0..0 };
-    for row in 0..out.map.height {
-        run.rows = window.inside(row, window.kernel.0, window.padding.0, x.map.height);
-        let columns = |column| window.inside(column, window.kernel.1, window.padding.1, x.map.width);
+pub fn forward<S: Simd>(simd: S, filter: Weights, x: Band, rows: Range<usize>, out: ImageMut) {
+    let (depth, width, window) = (x.image.map.depth, out.map.width, filter.window);
+    assert!(filter.bias.len() == depth && filter.weights.len() == window.taps() * depth);
+    assert!(out.map.depth == depth);
+    let mut run = Run { filter, x, rows: 0..0, columns: 0..0 };
+    let length = x.image.map.width;
+    let whole = window.whole(width, window.kernel.1, window.padding.1, length);
+    for (at, row) in rows.enumerate() {
+        run.rows = window.inside(row, window.kernel.0, window.padding.0, x.height);
         let mut first = 0;
-        while first < out.map.width {
-            // The results beside each other that read the same taps: all but those at the edges.
-            run.columns = columns(first);
-            let most = TOGETHER.min(out.map.width - first);
-            let count = (1..most).find(|next| columns(first + next) != run.columns).unwrap_or(most);
+        while first < width {
+            // Those at the edges one by one, the others together. Of a single tap there is no weight worth keeping, and channels are
+            // best read in their order.
+            let together = whole.contains(&first) && window.taps() > 1;
+            let left = if together { whole.end - first } else { 1 };
+            let count = left.div_ceil(left.div_ceil(TOGETHER));
+            run.columns = window.inside(first, window.kernel.1, window.padding.1, length);
             let from = run.start(row, first);
-            let start = out.map.place(row, first);
+            let start = out.map.place(at, first);
             let out = &mut out.values[start..start + count * depth];
             match count {
                 1 => run.places::<S, 1>(simd, from, out),
@@ -89,44 +115,42 @@ pub fn forward<S: Simd>(
 
 /// A few results of one row that read the same taps.
 struct Run<'a> {
-    window: &'a Window,
-    weights: &'a [f32],
-    bias: &'a [f32],
-    clip: Clip,
-    x: Image<'a>,
+    filter: Weights<'a>,
+    x: Band<'a>,
     /// The taps that lie in the input.
     rows: Range<usize>,
     columns: Range<usize>,
 }
 
 impl Run<'_> {
-    /// Where the first tap of the result at (`row`, `column`) lies in the input, if there is one.
+    /// Where the first tap of the result at (`row`, `column`) lies in the rows of the input, if there is one.
     #[inline(always)]
     fn start(&self, row: usize, column: usize) -> usize {
         if self.rows.is_empty() || self.columns.is_empty() {
             return 0;
         }
-        let Window { stride, padding, dilation, .. } = *self.window;
-        let y = row * stride + self.rows.start * dilation - padding.0;
+        let Window { stride, padding, dilation, .. } = *self.filter.window;
+        let y = row * stride + self.rows.start * dilation - padding.0 - self.x.above;
         let x = column * stride + self.columns.start * dilation - padding.1;
-        self.x.map.place(y, x)
+        self.x.image.map.place(y, x)
     }
 
     /// The results of `N` places beside each other, of which the first one's first tap lies at `from`.
     #[inline(always)]
     fn places<S: Simd, const N: usize>(&self, simd: S, from: usize, out: &mut [f32]) {
-        let depth = self.x.map.depth;
-        assert!(out.len() == N * depth && self.bias.len() == depth);
-        let (down, right) = (self.window.dilation * self.x.map.row(), self.window.dilation * depth);
-        let step = self.window.stride * depth;
+        let (Weights { window, weights, bias, clip }, Image { map, values }) = (self.filter, self.x.image);
+        let depth = map.depth;
+        assert!(out.len() == N * depth && bias.len() == depth);
+        let (down, right) = (window.dilation * map.row(), window.dilation * depth);
+        let step = window.stride * depth;
         let taps = (self.rows.len(), self.columns.len());
         let reach = match taps.0 * taps.1 {
             0 => 0,
             _ => from + (taps.0 - 1) * down + (taps.1 - 1) * right + (N - 1) * step + depth,
         };
-        assert!(reach <= self.x.values.len(), "a window ends beyond the values");
-        assert!(self.rows.end <= self.window.kernel.0 && self.columns.end <= self.window.kernel.1);
-        assert!(self.weights.len() == self.window.taps() * depth);
+        assert!(reach <= values.len(), "a window ends beyond the values");
+        assert!(self.rows.end <= window.kernel.0 && self.columns.end <= window.kernel.1);
+        assert!(weights.len() == window.taps() * depth);
         let whole = depth - depth % S::F32_LANES;
         for channel in (0..whole).step_by(S::F32_LANES) {
             // SAFETY: a vector begins at `channel` at the latest that leaves it whole within the depth. Of the
@@ -135,11 +159,11 @@ impl Run<'_> {
             // that. All were asserted.
             unsafe {
                 let vector = |from: *const f32| from.cast::<S::f32s>().read_unaligned();
-                let mut sums = [vector(self.bias.as_ptr().add(channel)); N];
-                let mut line = self.x.values.as_ptr().add(from + channel);
+                let mut sums = [vector(bias.as_ptr().add(channel)); N];
+                let mut line = values.as_ptr().add(from + channel);
                 for i in self.rows.clone() {
-                    let first = i * self.window.kernel.1 + self.columns.start;
-                    let mut weight = self.weights.as_ptr().add(first * depth + channel);
+                    let first = i * window.kernel.1 + self.columns.start;
+                    let mut weight = weights.as_ptr().add(first * depth + channel);
                     let mut value = line;
                     for _ in self.columns.clone() {
                         let own = vector(weight);
@@ -152,21 +176,21 @@ impl Run<'_> {
                     line = line.add(down);
                 }
                 for n in 0..N {
-                    let value = self.clip.apply(simd, sums[n]);
+                    let value = clip.apply(simd, sums[n]);
                     out.as_mut_ptr().add(n * depth + channel).cast::<S::f32s>().write_unaligned(value);
                 }
             }
         }
         for channel in whole..depth {
             for n in 0..N {
-                let mut sum = self.bias[channel];
+                let mut sum = bias[channel];
                 for (down, i) in (from..).step_by(down).zip(self.rows.clone()) {
                     for (at, j) in (down..).step_by(right).zip(self.columns.clone()) {
-                        let weight = self.weights[(i * self.window.kernel.1 + j) * depth + channel];
-                        sum += self.x.values[at + n * step + channel] * weight;
+                        let weight = weights[(i * window.kernel.1 + j) * depth + channel];
+                        sum += values[at + n * step + channel] * weight;
                     }
                 }
-                out[n * depth + channel] = self.clip.apply(Scalar, sum);
+                out[n * depth + channel] = clip.apply(Scalar, sum);
             }
         }
     }
@@ -207,13 +231,13 @@ mod tests {
     use proptest::prelude::*;
     use pulp::WithSimd;
 
-    struct Forward<'a>(&'a Window, &'a [f32], &'a [f32], Clip, Image<'a>, ImageMut<'a>);
+    struct Forward<'a>(Weights<'a>, Band<'a>, Range<usize>, ImageMut<'a>);
 
     impl WithSimd for Forward<'_> {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            forward(simd, self.0, self.1, self.2, self.3, self.4, self.5);
+            forward(simd, self.0, self.1, self.2, self.3);
         }
     }
 
@@ -241,8 +265,20 @@ mod tests {
             for plain in [false, true] {
                 let mut out = before.clone();
                 let image = Image { map: &from, values: &x };
-                let run = Forward(&window, &weights, &bias, clip, image, ImageMut { map: &to, values: &mut out });
-                if plain { run.with_simd(Scalar) } else { dispatch(run) }
+                let filter = Weights { window: &window, weights: &weights, bias: &bias, clip };
+                // All rows at once, or a few of them from what these read alone.
+                for first in (0..height).step_by(if plain { height } else { 1 + height / 3 }) {
+                    let rows = first..height.min(first + if plain { height } else { 1 + height / 3 });
+                    let read = window.rows(rows.clone(), size.0);
+                    let band = Band {
+                        image: Image { map: &from, values: &x[read.start * from.row()..] },
+                        above: read.start,
+                        height: size.0,
+                    };
+                    let below = &mut out[first * to.row()..];
+                    let run = Forward(filter, if plain { image.into() } else { band }, rows, ImageMut { map: &to, values: below });
+                    if plain { run.with_simd(Scalar) } else { dispatch(run) }
+                }
                 let mut want: Vec<f64> = before.iter().map(|value| f64::from(*value)).collect();
                 for (row, column) in to.places() {
                     for channel in 0..depth {

@@ -1,7 +1,10 @@
 //! Any convolution as one product: the values under the kernel, where they lie, times the weights.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
+use super::activation::Clip;
 use super::filter::{ConvArgs, Filter};
 use super::map::Map;
 use super::packed::{Epilogue, PackedWeights, Residual, Rows, Scattered, product};
@@ -65,8 +68,11 @@ pub struct Direct {
 impl Direct {
     /// Packs `filter` for its input `from` and its output `to`.
     pub fn new(filter: &Filter, from: &Map, to: &Map) -> Direct {
-        let (count, depth) = (filter.window.taps(), from.depth);
         let (taps, length) = taps(filter, from);
+        let count = filter.window.taps();
+        // What fills up the channels of a place is left out where it ends a run.
+        let (depth, length) =
+            if taps.len() == count { (from.channels, from.channels) } else { (from.depth, length) };
         let mut weights = PackedWeights::zeros(count * depth, round_up(filter.outputs));
         for tap in 0..count {
             for input in 0..filter.inputs {
@@ -108,5 +114,40 @@ impl WithSimd for Run<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         self.0.run(simd, self.1);
+    }
+}
+
+/// The rows `rows` of the result of the map at `first` of `x`, as the first rows of `out`.
+pub struct RunRows<'a> {
+    /// What is applied.
+    pub kernel: &'a Direct,
+    /// Inputs.
+    pub x: &'a [f32],
+    /// Where the map lies in them.
+    pub first: usize,
+    /// Layout of the whole result.
+    pub to: &'a Map,
+    /// Which of it.
+    pub rows: Range<usize>,
+    /// What the results are kept within.
+    pub clip: Clip,
+    /// Where to.
+    pub out: &'a mut [f32],
+}
+
+impl WithSimd for RunRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let RunRows { kernel, x, first, to, rows, clip, out } = self;
+        let offsets = Scattered {
+            places: &kernel.places[rows.start * to.width..rows.end * to.width],
+            from: first,
+            to: 0usize.wrapping_sub(rows.start * to.row()),
+        };
+        let epilogue = Epilogue { bias: Some(&kernel.bias), residual: Residual::None, clip };
+        let rows = Rows { values: x, taps: &kernel.taps, length: kernel.length };
+        product(simd, rows, offsets, &kernel.weights, epilogue, out);
     }
 }

@@ -83,10 +83,15 @@ impl Kernel {
 
     /// Packs `filter`; `exact` asks for no other sums than those of the definition.
     pub fn new(filter: &Filter, from: &Map, to: &Map, exact: bool) -> Kernel {
-        match !exact && Winograd::suits(filter, from) && Winograd::pays(filter, to) {
+        match Kernel::is_winograd(filter, from, to, exact) {
             true => Kernel::Winograd(Winograd::new(filter)),
             false => Kernel::Direct(Direct::new(filter, from, to)),
         }
+    }
+
+    /// Which of them [`Kernel::new`] chooses.
+    pub fn is_winograd(filter: &Filter, from: &Map, to: &Map, exact: bool) -> bool {
+        !exact && Winograd::suits(filter, from) && Winograd::pays(filter, to)
     }
 
     /// Floats it works in.

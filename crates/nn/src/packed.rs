@@ -161,7 +161,8 @@ pub trait Offsets: Copy {
     fn row(self, index: usize) -> (usize, usize);
 }
 
-/// Rows that begin at `places`, all of them moved by `from` and `to`.
+/// Rows that begin at `places`, all of them moved by `from` and `to`; those of the result may be moved back, by what is added
+/// around the end of all numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Scattered<'a> {
     /// A pair of offsets a row.
@@ -181,7 +182,7 @@ impl Offsets for Scattered<'_> {
     #[inline(always)]
     fn row(self, index: usize) -> (usize, usize) {
         let (from, to) = self.places[index];
-        (self.from + from as usize, self.to + to as usize)
+        (self.from + from as usize, self.to.wrapping_add(to as usize))
     }
 }
 

@@ -66,6 +66,21 @@ impl Window {
         start.min(end)..end
     }
 
+    /// The output positions, of `count` along one side, of which all of `kernel` taps lie in an input of `length`.
+    pub fn whole(&self, count: usize, kernel: usize, padding: usize, length: usize) -> Range<usize> {
+        let reach = (kernel - 1) * self.dilation + 1;
+        let end = (length + padding).checked_sub(reach).map_or(0, |left| left / self.stride + 1).min(count);
+        padding.div_ceil(self.stride).min(end)..end
+    }
+
+    /// The rows of an input of `height` that the rows `rows` of the output read.
+    pub fn rows(&self, rows: Range<usize>, height: usize) -> Range<usize> {
+        let place =
+            |row: usize, tap: usize| (row * self.stride + tap * self.dilation).saturating_sub(self.padding.0);
+        let end = rows.end.checked_sub(1).map_or(0, |last| (place(last, self.kernel.0 - 1) + 1).min(height));
+        place(rows.start, 0).min(end)..end
+    }
+
     /// The row or column of the input that tap number `tap` of output position `at` reads along one
     /// side of `length`; `None` in the padding.
     pub fn reads(&self, at: usize, tap: usize, padding: usize, length: usize) -> Option<usize> {

@@ -1,5 +1,7 @@
 //! A convolution over bytes: its weights as signed bytes, and all scales folded together.
 
+use std::ops::Range;
+
 use super::Instructions;
 pub(crate) use super::kernel::Output;
 use super::kernel::Product;
@@ -174,6 +176,25 @@ impl ByteFilter {
     /// True for the activations that it applies to its results.
     pub fn applies(activation: Option<Activation>) -> bool {
         matches!(activation, None | Some(Activation::Relu | Activation::Relu6))
+    }
+
+    /// Convolves the rows `rows` of the result of the map at `first` of `x`, to numbers in the first rows of `out`.
+    pub fn rows(&self, (x, first): (&[u8], usize), to: &Map, rows: Range<usize>, out: &mut [f32]) {
+        let product = Product {
+            x,
+            taps: &self.taps,
+            length: self.length,
+            size: self.size,
+            places: &self.places[rows.start * to.width..rows.end * to.width],
+            from: first,
+            to: 0usize.wrapping_sub(rows.start * to.row()),
+            weights: &self.weights,
+            folded: &self.folded,
+            by_row: None,
+            residual: Residual::None,
+            out: Output::Floats(out),
+        };
+        product.run(self.instructions);
     }
 
     /// Convolves a batch of maps.

@@ -73,7 +73,8 @@ pub(super) struct Product<'a> {
     pub length: usize,
     /// Bytes of a value on the left: one or two.
     pub size: usize,
-    /// Where each row begins: in the values on the left and in the result, moved by `from` and `to`.
+    /// Where each row begins: in the values on the left and in the result, moved by `from` and `to`, the latter also back, by what is
+    /// added around the end of all numbers.
     pub places: &'a [(u32, u32)],
     pub from: usize,
     pub to: usize,
@@ -338,7 +339,7 @@ unsafe fn tile<L: Lanes, const R: usize, const V: usize, const U: usize>(
     let Folded { factor, term, low, high } = product.folded;
     let (factor, term) = (&factor[panel.first..][..width], &term[panel.first..][..width]);
     for r in 0..R {
-        let at = product.to + places[r].1 as usize + panel.first;
+        let at = product.to.wrapping_add(places[r].1 as usize) + panel.first;
         // SAFETY: `factor` and `term` are as wide as the tile, and so are the parts of zeros, of the residual and of
         // the result that are sliced here. The caller has the instructions.
         unsafe {

@@ -2,12 +2,13 @@
 
 use candle_core::{Result, bail};
 
+use super::depthwise::{Before, Depthwise, Maker};
 use super::formats::Format;
 use super::steps::{Action, Added, Layer, Step};
 use super::{Numerics, Place, Plan, Slot};
 use crate::activation::Clip;
-use crate::bytes::{ByteFilter, Instructions};
-use crate::direct;
+use crate::bytes::{self, ByteFilter, Instructions};
+use crate::direct::{self, Direct};
 use crate::filter::{Filter, Kernel};
 use crate::graph::Activation;
 use crate::map::Map;
@@ -44,6 +45,8 @@ pub(super) enum Work {
     Filter(String, Filter),
     /// The same over bytes.
     Bytes(String, Filter),
+    /// A depthwise convolution, with the one that makes its input where they are computed together.
+    Depthwise(Depthwise, Option<Box<Planned>>),
     Layer(Layer),
 }
 
@@ -52,7 +55,7 @@ impl Planned {
     pub fn name(&self) -> Option<&str> {
         match &self.work {
             Work::Filter(name, _) | Work::Bytes(name, _) => Some(name),
-            Work::Layer(_) => None,
+            Work::Depthwise(..) | Work::Layer(_) => None,
         }
     }
 }
@@ -80,6 +83,11 @@ impl Builder {
     ) -> Value {
         let to = Map::new(size.0, size.1, filter.outputs, round_up(filter.outputs));
         self.push(Work::Filter(name, filter), vec![x], residual, to)
+    }
+
+    /// A depthwise convolution, whose results lie like `to`.
+    pub fn depthwise(&mut self, layer: Depthwise, x: Value, to: Map) -> Value {
+        self.push(Work::Depthwise(layer, None), vec![x], None, to)
     }
 
     /// Any other layer, whose results lie like `to`.
@@ -112,19 +120,23 @@ impl Builder {
     pub fn finish(mut self, output: Value, numerics: &Numerics) -> Result<Plan> {
         let formats = self.choose_formats(numerics, output)?;
         self.lay_out();
+        self.join(output, &formats);
         let slot_of = self.slots(output, &formats);
-        let mut slots = vec![Slot::default(); slot_of.iter().max().map_or(0, |most| most + 1)];
+        let mut slots = vec![Slot::default(); slot_of.iter().flatten().max().map_or(0, |most| most + 1)];
         for (value, slot) in slot_of.iter().enumerate() {
-            slots[*slot] =
-                Slot { floats: formats[value].floats(self.maps[value].image()), format: formats[value] };
+            if let Some(slot) = *slot {
+                let floats = formats[value].floats(self.maps[value].image());
+                slots[slot] = Slot { floats, format: formats[value] };
+            }
         }
+        let slot = |value: Value| slot_of[value.0].expect("memory of a value that a step reads or writes");
         let image: usize = slots.iter().map(|slot| slot.floats).sum();
         if self.maps.iter().any(|map| map.image() > u32::MAX as usize / 64) || image > u32::MAX as usize / 64
         {
             bail!("an image of {image} values is more than a plan can address")
         }
         let place = |value: Value| Place {
-            slot: slot_of[value.0],
+            slot: slot(value),
             map: self.maps[value.0].clone(),
             format: formats[value.0],
         };
@@ -134,7 +146,7 @@ impl Builder {
         for Planned { work, from, residual, to, activation } in self.layers {
             let (from, to): (Vec<_>, _) = (from.into_iter().map(place).collect(), place(to));
             let mut activation = activation;
-            let added = residual.map(|value| Added { slot: slot_of[value.0], format: formats[value.0] });
+            let added = residual.map(|value| Added { slot: slot(value), format: formats[value.0] });
             let action = match work {
                 Work::Filter(name, filter) => {
                     weights += filter.weights.len();
@@ -146,25 +158,35 @@ impl Builder {
                 Work::Bytes(name, filter) => {
                     weights += filter.weights.len() / 4;
                     let applied = activation.take_if(|one| ByteFilter::applies(Some(*one)));
-                    let filter = match from[0].format {
-                        Format::Bytes(levels) => {
-                            let (x, out) = ((&from[0].map, levels), (&to.map, to.format.levels()));
-                            let kind = added.as_ref().map(|added| added.format.added());
-                            ByteFilter::new(&filter, x, out, kind, applied, Instructions::best())
-                        }
-                        _ => {
-                            let instructions = Instructions::halves()[0];
-                            ByteFilter::halves(&filter, &from[0].map, &to.map, applied, instructions)
-                        }
-                    };
+                    let kind = added.as_ref().map(|added| added.format.added());
+                    let filter = byte_filter(&filter, &from[0], (&to.map, to.format), kind, applied);
                     Action::Bytes { name, filter, added }
                 }
-                Work::Layer(mut layer) => {
-                    if let Layer::Depthwise { clip, .. } = &mut layer {
-                        *clip = Clip::take(&mut activation);
-                    }
-                    Action::Layer(layer)
+                Work::Depthwise(mut layer, before) => {
+                    layer.clip = Clip::take(&mut activation);
+                    layer.before = before.and_then(|before| {
+                        let Planned { work, to, mut activation, .. } = *before;
+                        let Map { height, width, channels, depth, .. } = self.maps[to.0];
+                        let map = Map::new(height, width, channels, depth);
+                        let (name, kernel) = match work {
+                            Work::Filter(name, filter) => {
+                                weights += filter.weights.len();
+                                let clip = Clip::take(&mut activation);
+                                (name, Maker::Direct(Direct::new(&filter, &from[0].map, &map), clip))
+                            }
+                            Work::Bytes(name, filter) => {
+                                weights += filter.weights.len() / 4;
+                                let to = (&map, Format::Floats);
+                                (name, Maker::Bytes(byte_filter(&filter, &from[0], to, None, activation)))
+                            }
+                            Work::Depthwise(..) | Work::Layer(_) => return None,
+                        };
+                        Some(Before { name, kernel, map })
+                    });
+                    scratch = scratch.max(layer.scratch(&to.map));
+                    Action::Depthwise(layer)
                 }
+                Work::Layer(layer) => Action::Layer(layer),
             };
             steps.push(Step { action, from, to, activation });
         }
@@ -179,6 +201,41 @@ impl Builder {
         })
     }
 
+    /// Puts a convolution into the depthwise one that alone reads its results, where these are many.
+    fn join(&mut self, output: Value, formats: &[Format]) {
+        let mut readers = vec![0; self.maps.len()];
+        readers[output.0] += 1;
+        for layer in &self.layers {
+            layer.from.iter().chain(&layer.residual).for_each(|value| readers[value.0] += 1);
+        }
+        let mut joined: Vec<Planned> = Vec::with_capacity(self.layers.len());
+        for mut layer in std::mem::take(&mut self.layers) {
+            if let Work::Depthwise(_, before) = &mut layer.work {
+                let last = joined.pop_if(|last| {
+                    let (x, to) = (&self.maps[last.from[0].0], &self.maps[last.to.0]);
+                    let is_product = match &last.work {
+                        Work::Filter(_, filter) => !Kernel::is_winograd(filter, x, to, self.exact),
+                        Work::Bytes(..) => true,
+                        Work::Depthwise(..) | Work::Layer(_) => false,
+                    };
+                    is_product
+                        && last.to == layer.from[0]
+                        && last.residual.is_none()
+                        && readers[last.to.0] == 1
+                        && formats[last.to.0].is_floats()
+                        && ByteFilter::applies(last.activation)
+                        && Depthwise::pays(to)
+                });
+                if let Some(last) = last {
+                    layer.from.clone_from(&last.from);
+                    *before = Some(Box::new(last));
+                }
+            }
+            joined.push(layer);
+        }
+        self.layers = joined;
+    }
+
     /// Widens the zeros around every map as its readers need; maps of one size get the same, so
     /// that they can be added place by place and share memory.
     fn lay_out(&mut self) {
@@ -187,7 +244,7 @@ impl Builder {
             match &layer.work {
                 Work::Filter(_, filter) => Kernel::make_room(filter, &mut self.maps[layer.from[0].0], &to),
                 Work::Bytes(_, filter) => direct::make_room(filter, &mut self.maps[layer.from[0].0], &to),
-                Work::Layer(_) => {}
+                Work::Depthwise(..) | Work::Layer(_) => {}
             }
         }
         let before = self.maps.clone();
@@ -200,14 +257,15 @@ impl Builder {
     }
 
     /// The memory of each value: that of an earlier one of the same layout where nobody needs it
-    /// any more.
-    fn slots(&self, output: Value, formats: &[Format]) -> Vec<usize> {
+    /// any more; none of what is made where it is read.
+    fn slots(&self, output: Value, formats: &[Format]) -> Vec<Option<usize>> {
         let mut last_use = vec![0; self.maps.len()];
         for (time, layer) in self.layers.iter().enumerate() {
             layer.from.iter().chain(&layer.residual).for_each(|value| last_use[value.0] = time);
         }
         last_use[output.0] = self.layers.len();
-        let mut slots: Vec<usize> = vec![0; self.maps.len()];
+        let mut slots: Vec<Option<usize>> = vec![None; self.maps.len()];
+        slots[0] = Some(0);
         let mut free: Vec<(usize, (&Map, Format))> = Vec::new();
         let mut count = 1;
         for (time, layer) in self.layers.iter().enumerate() {
@@ -219,15 +277,33 @@ impl Builder {
                     count - 1
                 }
             };
-            slots[layer.to.0] = slot;
+            slots[layer.to.0] = Some(slot);
             let mut used: Vec<Value> = layer.from.iter().chain(&layer.residual).copied().collect();
             used.sort_by_key(|value| value.0);
             used.dedup();
             for value in used.into_iter().filter(|value| last_use[value.0] == time) {
-                free.push((slots[value.0], (&self.maps[value.0], formats[value.0])));
+                let layout = (&self.maps[value.0], formats[value.0]);
+                free.extend(slots[value.0].map(|slot| (slot, layout)));
             }
         }
         slots
+    }
+}
+
+/// A convolution over bytes or numbers of half the length, whose results go to a map of this layout and format.
+fn byte_filter(
+    filter: &Filter,
+    from: &Place,
+    (to, format): (&Map, Format),
+    added: Option<bytes::Added>,
+    activation: Option<Activation>,
+) -> ByteFilter {
+    match from.format {
+        Format::Bytes(levels) => {
+            let (x, out) = ((&from.map, levels), (to, format.levels()));
+            ByteFilter::new(filter, x, out, added, activation, Instructions::best())
+        }
+        _ => ByteFilter::halves(filter, &from.map, to, activation, Instructions::halves()[0]),
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use candle_core::Result;
 
 use super::ranges::{Range, Ranges, residual};
-use super::steps::{Action, Step};
+use super::steps::Step;
 use super::{Format, Place, Runner};
 use crate::map::Map;
 use crate::simd::AlignedVec;
@@ -141,14 +141,10 @@ fn watch<I: AsRef<[f32]>>(
         images,
         |_| {},
         |Step { action, from, to, .. }, maps: &[AlignedVec], images| {
-            if let (
-                Action::Filter { name, residual: added, .. },
-                [Place { slot, map, format: Format::Floats }],
-            ) = (action, &from[..])
-            {
+            if let (Some(name), [Place { slot, map, format: Format::Floats }]) = (action.name(), &from[..]) {
                 rows(name, map, &maps[*slot], images);
-                if let Some(slot) = added {
-                    rows(&residual(name), &to.map, &maps[*slot], images);
+                if let Some(slot) = action.residual() {
+                    rows(&residual(name), &to.map, &maps[slot], images);
                 }
             }
         },

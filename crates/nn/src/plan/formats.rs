@@ -117,7 +117,7 @@ impl Builder {
                 };
             }
             formats[layer.to.0] = match &layer.work {
-                Work::Bytes(..) if ByteFilter::applies(layer.activation) => {
+                Work::Bytes(..) | Work::Depthwise(..) if ByteFilter::applies(layer.activation) => {
                     wanted[layer.to.0].unwrap_or_default()
                 }
                 Work::Layer(Layer::MaxPool(_)) if layer.activation.is_none() => formats[layer.from[0].0],
@@ -157,7 +157,7 @@ impl Builder {
                     }
                 }
                 Work::Layer(Layer::GlobalAverage) => {}
-                Work::Layer(_) | Work::Filter(..) => {
+                Work::Layer(_) | Work::Filter(..) | Work::Depthwise(..) => {
                     layer.from.iter().chain(&layer.residual).for_each(|value| numbers[value.0] = true);
                 }
             }

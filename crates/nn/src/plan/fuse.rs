@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::{Result, bail};
 
 use super::build::{Builder, Value};
+use super::depthwise::Depthwise;
 use super::steps::Layer;
 use super::{Numerics, Plan};
 use crate::activation::Clip;
@@ -196,7 +197,8 @@ impl Fuse<'_> {
         let to = Map::new(size.0, size.1, outputs, round_up(outputs));
         bias.resize(to.depth, 0.0);
         let weights = pack(&weights, window.taps(), to.depth);
-        self.builder.layer(Layer::Depthwise { window, weights, bias, clip: Clip::None }, vec![x], to)
+        let layer = Depthwise { window, weights, bias, clip: Clip::None, before: None };
+        self.builder.depthwise(layer, x, to)
     }
 
     fn hold(&self, id: NodeId, filter: Filter, depthwise: bool, x: Value, size: (usize, usize)) -> Held {

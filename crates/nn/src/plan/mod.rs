@@ -8,6 +8,7 @@
 
 mod build;
 mod calibrate;
+mod depthwise;
 mod formats;
 mod fuse;
 mod ranges;
@@ -24,7 +25,7 @@ use super::graph::Graph;
 use super::map::Map;
 use super::simd::AlignedVec;
 use formats::Format;
-use steps::{Action, Step};
+use steps::Step;
 
 pub use calibrate::{Calibration, Clipping};
 pub use ranges::{Range, Ranges};
@@ -91,16 +92,12 @@ impl Plan {
 
     /// Names of the convolutions and dense layers, but for depthwise ones, in the order of their computation.
     pub fn convolutions(&self) -> Vec<String> {
-        let name = |step: &Step| match &step.action {
-            Action::Filter { name, .. } | Action::Bytes { name, .. } => Some(name.clone()),
-            Action::Layer(_) => None,
-        };
-        self.steps.iter().filter_map(name).collect()
+        self.steps.iter().filter_map(|step| step.action.name().map(str::to_string)).collect()
     }
 
     /// How many of them are over less than single precision.
     pub fn lowered(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step.action, Action::Bytes { .. })).count()
+        self.steps.iter().filter(|step| step.action.is_lowered()).count()
     }
 
     /// Number of logits; of a network whose result is a map, of its values.

@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::Place;
+use super::depthwise::{Depthwise, Maker};
 use super::formats::Format;
 use crate::activation::Clip;
 use crate::bytes::{self, ByteArgs, ByteFilter, Levels, Output};
@@ -11,7 +12,7 @@ use crate::graph::{Activation, Interpolation};
 use crate::map::{Image, ImageMut, Map};
 use crate::simd::{AlignedVec, dispatch};
 use crate::window::Window;
-use crate::{depthwise, pooling, reshape, tokens};
+use crate::{pooling, reshape, tokens};
 
 /// One layer, with what was fused into it.
 #[derive(Debug)]
@@ -41,7 +42,38 @@ pub enum Action {
         filter: ByteFilter,
         added: Option<Added>,
     },
+    Depthwise(Depthwise),
     Layer(Layer),
+}
+
+impl Action {
+    /// Name of the convolution in it, depthwise ones left out.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Action::Filter { name, .. } | Action::Bytes { name, .. } => Some(name),
+            Action::Depthwise(layer) => layer.before.as_ref().map(|before| &*before.name),
+            Action::Layer(_) => None,
+        }
+    }
+
+    /// True where that is over less than single precision.
+    pub fn is_lowered(&self) -> bool {
+        match self {
+            Action::Bytes { .. } => true,
+            Action::Depthwise(layer) => {
+                layer.before.as_ref().is_some_and(|before| matches!(before.kernel, Maker::Bytes(_)))
+            }
+            _ => false,
+        }
+    }
+
+    /// The memory of what is added to its results.
+    pub fn residual(&self) -> Option<usize> {
+        match self {
+            Action::Filter { residual, .. } => *residual,
+            _ => None,
+        }
+    }
 }
 
 /// What is added to the results of a convolution.
@@ -51,16 +83,9 @@ pub struct Added {
     pub format: Format,
 }
 
-/// A layer that is no matrix product.
+/// A layer that is no convolution.
 #[derive(Debug, Clone)]
 pub enum Layer {
-    /// Packed weights and padded bias.
-    Depthwise {
-        window: Window,
-        weights: Vec<f32>,
-        bias: Vec<f32>,
-        clip: Clip,
-    },
     MaxPool(Window),
     AveragePool(Window),
     GlobalAverage,
@@ -119,6 +144,9 @@ impl Step {
                     },
                 });
             }
+            Action::Depthwise(layer) => {
+                layer.run((&from[0], &maps[from[0].slot]), (to, &mut out), images, scratch);
+            }
             Action::Layer(layer) => {
                 let out = &mut out;
                 dispatch(RunLayer { layer, from, maps, to, images, out });
@@ -144,7 +172,7 @@ impl WithSimd for RunLayer<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, _: S) {
         let RunLayer { layer, from, maps, to: place, images, out } = self;
         let to = &place.map;
         for image in 0..images {
@@ -156,9 +184,6 @@ impl WithSimd for RunLayer<'_> {
             let x = Image { map: &from[0].map, values: input(&from[0]) };
             let mut out = ImageMut { map: to, values: &mut out[image * to.image()..][..to.image()] };
             match layer {
-                Layer::Depthwise { window, weights, bias, clip } => {
-                    depthwise::forward(simd, window, weights, bias, *clip, x, out);
-                }
                 Layer::MaxPool(window) => pooling::max(window, x, out),
                 Layer::AveragePool(window) => pooling::average(window, x, out),
                 Layer::GlobalAverage => pooling::global_average(x, out),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::steps::Action;
 use super::*;
 use crate::reference;
 use crate::step::tests::{NETWORKS, double, doubles, graph, noise, trained};
@@ -90,6 +91,61 @@ fn layers_that_are_served_only_say_what_their_definition_says() {
 
 fn close(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs()))
+}
+
+#[test]
+fn depthwise_convolutions_over_large_maps_are_made_in_bands_and_say_what_their_definition_says() {
+    use crate::{Activation, Conv, Window};
+    let mut g = crate::GraphBuilder::new();
+    let x = g.input("images", crate::Shape::map(3, 75, 93));
+    let x = g.conv("stem", x, Conv::new(20, Window::new(3).padding(1))).unwrap();
+    let x = g.batch_norm("stem.norm", x);
+    let x = g.activation(x, Activation::Relu6);
+    let y = g.conv("deep", x, Conv::new(20, Window::new(5).padding(2)).groups(20).bias()).unwrap();
+    let y = g.activation(y, Activation::Relu6);
+    // Read by two, so whole.
+    let y = g.conv("narrow", y, Conv::new(24, Window::new(1)).bias()).unwrap();
+    let z = g.conv("wide", y, Conv::new(40, Window::new(1)).bias()).unwrap();
+    let z = g.activation(z, Activation::Relu);
+    let z = g.conv("far", z, Conv::new(40, Window::new(3).stride(2).padding(1)).groups(40).bias()).unwrap();
+    let z = g.conv("last", z, Conv::new(24, Window::new(1)).bias()).unwrap();
+    let own = g.conv("own", y, Conv::new(24, Window::new(1).stride(2)).bias()).unwrap();
+    let x = g.add("sum", z, own).unwrap();
+    let x = g.global_average(x);
+    let x = g.dense("head", x, 5, crate::Init::glorot(24, 5));
+    let graph = g.finish(x).unwrap();
+    let values = trained(&graph, 4);
+    let images = noise(&[2, 3, 75, 93], 5);
+    let want = reference::run(&graph, &doubles(&values), &double(&images), 2, false);
+    let images: Vec<Vec<f32>> = images.flatten_from(1).unwrap().to_vec2().unwrap();
+    let largest = want.iter().fold(0f64, |most, value| most.max(value.abs()));
+    let rows = |numerics: &Numerics, most: f64| {
+        let plan = Plan::with(&graph, &plain(&values), numerics).unwrap();
+        let in_bands =
+            |step: &&Step| matches!(&step.action, Action::Depthwise(layer) if layer.before.is_some());
+        assert_eq!(plan.steps.iter().filter(in_bands).count(), 2);
+        let mut runner = Runner::new(Arc::new(plan));
+        let mut rows = Vec::new();
+        runner.run(&images, |row| rows.extend_from_slice(row)).unwrap();
+        for (got, want) in rows.iter().zip(&want) {
+            assert!((f64::from(*got) - want).abs() < most * (0.1 + largest), "{got} for {want}");
+        }
+        runner
+    };
+    let mut runner = rows(&Numerics::default(), 1e-4);
+    rows(&Numerics { exact: true, ..Numerics::default() }, 1e-4);
+    rows(&Numerics { halves: true, ..Numerics::default() }, 0.03);
+    let calibration = Calibration::new(&mut runner, &images).unwrap();
+    let ranges = calibration.ranges(Clipping::Nothing);
+    assert_eq!(
+        ranges.keys().map(|name| &**name).collect::<Vec<_>>(),
+        ["head", "last", "last.residual", "narrow", "own", "stem", "wide"]
+    );
+    rows(&Numerics { ranges, ..Numerics::default() }, 0.1);
+    // What is no number is not hidden.
+    let mut broken = images[0].clone();
+    broken[40] = f32::NAN;
+    runner.run(&[&broken], |row| assert!(row.iter().all(|value| value.is_nan()))).unwrap();
 }
 
 #[test]

@@ -72,7 +72,9 @@ impl WithSimd for Forward<'_> {
             let (x, out) = (Image { map: from, values }, ImageMut { map, values: out });
             match &work {
                 Work::Depthwise(window) => {
-                    depthwise::forward(simd, window, extra.weights, extra.bias, Clip::None, x, out)
+                    let Extra { weights, bias, .. } = extra;
+                    let filter = depthwise::Weights { window, weights, bias, clip: Clip::None };
+                    depthwise::forward(simd, filter, x.into(), 0..map.height, out)
                 }
                 Work::MaxPool(window) => pooling::max(window, x, out),
                 Work::AveragePool(window) => pooling::average(window, x, out),

@@ -329,16 +329,17 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
     let header = jpeg::read_header(bytes).map_err(in_dicom)?;
     same_size(layout, header.width.into(), header.height.into())?;
     same_samples(layout, header.components.into())?;
+    // Signed samples of fewer bits than are stored have their sign in the highest they have, and no JPEG has samples of more
+    // than sixteen.
+    if u16::from(header.precision) < layout.stored && (layout.signed || layout.stored > 16) {
+        layout.stored = header.precision.into();
+    }
     if matches!(header.process, Process::Lossless | Process::Ls) {
         let values = match header.process {
             Process::Ls => jpeg::decode_ls(bytes, &header),
             _ => jpeg::decode_lossless(bytes, &header),
         };
         let values = values.map_err(in_dicom)?;
-        // Signed samples of fewer bits than are stored have their sign in the highest they have.
-        if layout.signed && u16::from(header.precision) < layout.stored {
-            layout.stored = header.precision.into();
-        }
         // Words that were coded whole are shifted, and not samples that have no more bits than are stored.
         if u16::from(header.precision) <= layout.stored {
             layout.shift = 0;
