@@ -7,6 +7,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use criterion::Criterion;
 use nn::Window;
+use nn::activation::Clip;
 use nn::filter::{ConvArgs, Filter, Kernel};
 use nn::map::Map;
 use nn::simd::{AlignedVec, round_up};
@@ -52,7 +53,16 @@ impl Convolution {
 
     fn run(&self, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let (from, images) = (&self.map, x.len() / self.map.image());
-        self.kernel.run(ConvArgs { from, to: from, images, x, residual: None, relu: false, out, scratch });
+        self.kernel.run(ConvArgs {
+            from,
+            to: from,
+            images,
+            x,
+            residual: None,
+            clip: Clip::None,
+            out,
+            scratch,
+        });
     }
 }
 

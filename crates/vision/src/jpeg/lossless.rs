@@ -29,6 +29,9 @@ pub(crate) fn decode_lossless(bytes: &[u8], header: &Header) -> Result<Vec<u16>,
                 if each.len() != components {
                     return Err(malformed("its frame header is too short"));
                 }
+                if !ids.is_empty() {
+                    return Err(malformed("it has two frame headers"));
+                }
                 if each.iter().any(|one| one[1] != each[0][1]) {
                     return Err(DecodeError::unsupported("a lossless JPEG with subsampled components"));
                 }

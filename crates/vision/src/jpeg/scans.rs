@@ -121,6 +121,9 @@ impl Frame {
     }
 
     fn define(&mut self, progressive: bool, body: &[u8], header: &Header) -> Result<(), DecodeError> {
+        if !self.components.is_empty() {
+            return Err(malformed("it has two frame headers"));
+        }
         let each = body.get(6..).unwrap_or_default().as_chunks::<3>().0;
         let factors =
             each.iter().all(|one| (1..=4).contains(&(one[1] >> 4)) && (1..=4).contains(&(one[1] & 15)));

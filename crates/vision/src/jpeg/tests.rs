@@ -188,6 +188,25 @@ fn a_damaged_restart_interval_is_refused() {
     }
 }
 
+/// A second frame, whether it comes before the scans or after them, is none that the first one's blocks have room for.
+#[test]
+fn a_file_of_two_frames_is_refused() {
+    let whole = fixture("gray-progressive.jpg");
+    let at = whole.windows(2).position(|pair| pair == [0xff, 0xc2]).expect("a frame");
+    let length = 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+    let mut other = whole[at..at + length].to_vec();
+    let options = DecodeOptions::default();
+    for kind in [0xc0, 0xc1, 0xc2] {
+        other[1] = kind;
+        let end = whole.len() - 2;
+        for place in [at, at + length, end] {
+            let two = [&whole[..place], &other, &whole[place..]].concat();
+            let refused = decode(&two, &options).expect_err("two frames").to_string();
+            assert!(refused.contains("two frame headers"), "{kind:x} at {place}: {refused}");
+        }
+    }
+}
+
 /// A baseline file of one colour: every block has its mean and nothing else. `parts` are the sampling factors
 /// and the mean's difference from grey of each component, in units of the quantization step (8 levels).
 fn flat(parts: &[(u8, i8)], more: &[u8]) -> Vec<u8> {
