@@ -46,7 +46,7 @@ pub(super) enum Work {
     /// The same over bytes.
     Bytes(String, Filter),
     /// A depthwise convolution, with the one that makes its input where they are computed together.
-    Depthwise(Depthwise, Option<Box<Planned>>),
+    Depthwise(Box<Depthwise>, Option<Box<Planned>>),
     Layer(Layer),
 }
 
@@ -87,7 +87,7 @@ impl Builder {
 
     /// A depthwise convolution, whose results lie like `to`.
     pub fn depthwise(&mut self, layer: Depthwise, x: Value, to: Map) -> Value {
-        self.push(Work::Depthwise(layer, None), vec![x], None, to)
+        self.push(Work::Depthwise(Box::new(layer), None), vec![x], None, to)
     }
 
     /// Any other layer, whose results lie like `to`.

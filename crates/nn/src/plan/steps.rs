@@ -42,7 +42,7 @@ pub enum Action {
         filter: ByteFilter,
         added: Option<Added>,
     },
-    Depthwise(Depthwise),
+    Depthwise(Box<Depthwise>),
     Layer(Layer),
 }
 
