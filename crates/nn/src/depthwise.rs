@@ -156,7 +156,7 @@ impl Run<'_> {
             // SAFETY: a vector begins at `channel` at the latest that leaves it whole within the depth. Of the
             // input, the last tap of the last place then ends at `reach`; of the weights, the last tap of the
             // window ends where they do; the bias is as long as the depth, and the results are N times
-            // that. All were asserted.
+            // that. All were asserted. What moves on behind the last tap is not read.
             unsafe {
                 let vector = |from: *const f32| from.cast::<S::f32s>().read_unaligned();
                 let mut sums = [vector(bias.as_ptr().add(channel)); N];
@@ -170,10 +170,10 @@ impl Run<'_> {
                         for n in 0..N {
                             sums[n] = simd.mul_add_e_f32s(vector(value.add(n * step)), own, sums[n]);
                         }
-                        weight = weight.add(depth);
-                        value = value.add(right);
+                        weight = weight.wrapping_add(depth);
+                        value = value.wrapping_add(right);
                     }
-                    line = line.add(down);
+                    line = line.wrapping_add(down);
                 }
                 for n in 0..N {
                     let value = clip.apply(simd, sums[n]);
@@ -264,19 +264,20 @@ mod tests {
             let clip = [Clip::None, Clip::Relu, Clip::Relu6][clip];
             for plain in [false, true] {
                 let mut out = before.clone();
-                let image = Image { map: &from, values: &x };
                 let filter = Weights { window: &window, weights: &weights, bias: &bias, clip };
                 // All rows at once, or a few of them from what these read alone.
-                for first in (0..height).step_by(if plain { height } else { 1 + height / 3 }) {
-                    let rows = first..height.min(first + if plain { height } else { 1 + height / 3 });
+                let step = if plain { height } else { 1 + height / 3 };
+                for start in (0..height).step_by(step) {
+                    let rows = start..height.min(start + step);
                     let read = window.rows(rows.clone(), size.0);
+                    let read = if plain { 0..size.0 } else { read };
                     let band = Band {
                         image: Image { map: &from, values: &x[read.start * from.row()..] },
                         above: read.start,
                         height: size.0,
                     };
-                    let below = &mut out[first * to.row()..];
-                    let run = Forward(filter, if plain { image.into() } else { band }, rows, ImageMut { map: &to, values: below });
+                    let image = ImageMut { map: &to, values: &mut out[start * to.row()..] };
+                    let run = Forward(filter, band, rows, image);
                     if plain { run.with_simd(Scalar) } else { dispatch(run) }
                 }
                 let mut want: Vec<f64> = before.iter().map(|value| f64::from(*value)).collect();

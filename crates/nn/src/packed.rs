@@ -161,8 +161,8 @@ pub trait Offsets: Copy {
     fn row(self, index: usize) -> (usize, usize);
 }
 
-/// Rows that begin at `places`, all of them moved by `from` and `to`; those of the result may be moved back, by what is added
-/// around the end of all numbers.
+/// Rows that begin at `places`, all of them moved by `from` and `to`; `to` may stand
+/// for less than 0, which wraps around.
 #[derive(Debug, Clone, Copy)]
 pub struct Scattered<'a> {
     /// A pair of offsets a row.

@@ -36,6 +36,11 @@ impl Window {
         self.kernel.0 * self.kernel.1
     }
 
+    /// Rows or columns from the first of `kernel` taps to the last.
+    pub fn reach(&self, kernel: usize) -> usize {
+        (kernel - 1) * self.dilation + 1
+    }
+
     /// Rows and columns of output over an input of `height` x `width`.
     ///
     /// # Errors
@@ -46,8 +51,7 @@ impl Window {
             return Err("a window needs a kernel, a stride and a dilation of at least 1".to_string());
         }
         let side = |length: usize, kernel: usize, padding: usize| {
-            let reach = (kernel - 1) * dilation + 1;
-            Some((length + 2 * padding).checked_sub(reach)? / stride + 1)
+            Some((length + 2 * padding).checked_sub(self.reach(kernel))? / stride + 1)
         };
         match (side(height, kernel.0, padding.0), side(width, kernel.1, padding.1)) {
             (Some(height), Some(width)) => Ok((height, width)),
@@ -68,8 +72,10 @@ impl Window {
 
     /// The output positions, of `count` along one side, of which all of `kernel` taps lie in an input of `length`.
     pub fn whole(&self, count: usize, kernel: usize, padding: usize, length: usize) -> Range<usize> {
-        let reach = (kernel - 1) * self.dilation + 1;
-        let end = (length + padding).checked_sub(reach).map_or(0, |left| left / self.stride + 1).min(count);
+        let end = (length + padding)
+            .checked_sub(self.reach(kernel))
+            .map_or(0, |left| left / self.stride + 1)
+            .min(count);
         padding.div_ceil(self.stride).min(end)..end
     }
 

@@ -87,6 +87,28 @@ fn single_bits_are_read_from_run_lengths_and_deflated_frames() {
     assert!(decode(Format::Dicom, &coded, &DecodeOptions::default()).is_err());
 }
 
+#[test]
+fn padding_of_more_than_sixteen_bits_is_a_number_of_sixteen() {
+    for (stored, high) in [(32, 31), (24, 23), (24, 31), (17, 31)] {
+        let shift = high + 1 - stored;
+        let samples = [-2000i32, 0, 50, 100].map(|value| (value << shift).to_le_bytes()).concat();
+        let (stored, high) = ([stored as u8, 0], [high as u8, 0]);
+        let set = data_set(
+            [0; 4],
+            &[
+                (0x0028_0100, b"US", &[32, 0]),
+                (0x0028_0101, b"US", &stored),
+                (0x0028_0102, b"US", &high),
+                (0x0028_0103, b"US", &[1, 0]),
+                (0x0028_0120, b"SS", &[0x30, 0xf8]),
+                (PIXELS, b"OW", &samples),
+            ],
+        );
+        let bytes = file(EXPLICIT, &set);
+        assert_eq!(grey(&bytes), [0, 0, 32_768, 65_535], "{stored:?} {high:?}");
+    }
+}
+
 /// Frames of which the attributes count `frames`, in fragments behind such a table of offsets.
 fn run_lengths(frames: &[u8], table: &[u32], coded: &[&[u8]]) -> Vec<u8> {
     let empty = picture(&[1, 0], &[], vec![(0x0028_0008, b"IS", frames)]);

@@ -164,6 +164,39 @@ fn with_word(mut file: Vec<u8>, element: u16, value: u16) -> Vec<u8> {
     file
 }
 
+/// Bits that lie where a codec's samples have none, in every way that the attributes can say so.
+#[test]
+fn no_word_about_bits_makes_a_coded_frame_panic() {
+    let names = [
+        "jpeg.dcm",
+        "jpeg-colour.dcm",
+        "jpeg-lossless-8.dcm",
+        "jpeg-lossless-16.dcm",
+        "jpeg-lossless-signed.dcm",
+        "jpeg2000-12.dcm",
+        "jpeg2000-signed.dcm",
+        "rle-16.dcm",
+    ];
+    let mut read = 0;
+    for name in names {
+        for allocated in [8, 16, 32] {
+            for stored in [1, 8, 12, 16, 17, 24, 32].into_iter().filter(|stored| *stored <= allocated) {
+                for high in
+                    [7, 11, 15, 16, 23, 31].into_iter().filter(|high| (stored - 1..allocated).contains(high))
+                {
+                    for signed in [0, 1] {
+                        let words = [(0x100, allocated), (0x101, stored), (0x102, high), (0x103, signed)];
+                        let set = |file, (element, value)| with_word(file, element, value);
+                        let file = words.into_iter().fold(fixture(name), set);
+                        read += usize::from(decode(Format::Dicom, &file, &small()).is_ok());
+                    }
+                }
+            }
+        }
+    }
+    assert!(read > 100, "{read} are read");
+}
+
 fn huge_dicom(rows: u16, columns: u16) -> Vec<u8> {
     with_word(with_word(fixture("mono2-8.dcm"), 0x10, rows), 0x11, columns)
 }

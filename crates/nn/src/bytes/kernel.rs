@@ -73,8 +73,8 @@ pub(super) struct Product<'a> {
     pub length: usize,
     /// Bytes of a value on the left: one or two.
     pub size: usize,
-    /// Where each row begins: in the values on the left and in the result, moved by `from` and `to`, the latter also back, by what is
-    /// added around the end of all numbers.
+    /// Where each row begins: in the values on the left and in the result, moved by `from` and `to`, of which
+    /// the latter may stand for less than 0, which wraps around.
     pub places: &'a [(u32, u32)],
     pub from: usize,
     pub to: usize,

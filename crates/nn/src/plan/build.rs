@@ -120,7 +120,7 @@ impl Builder {
     pub fn finish(mut self, output: Value, numerics: &Numerics) -> Result<Plan> {
         let formats = self.choose_formats(numerics, output)?;
         self.lay_out();
-        self.join(output, &formats);
+        self.join(output);
         let slot_of = self.slots(output, &formats);
         let mut slots = vec![Slot::default(); slot_of.iter().flatten().max().map_or(0, |most| most + 1)];
         for (value, slot) in slot_of.iter().enumerate() {
@@ -164,7 +164,7 @@ impl Builder {
                 }
                 Work::Depthwise(mut layer, before) => {
                     layer.clip = Clip::take(&mut activation);
-                    layer.before = before.and_then(|before| {
+                    layer.before = before.map(|before| {
                         let Planned { work, to, mut activation, .. } = *before;
                         let Map { height, width, channels, depth, .. } = self.maps[to.0];
                         let map = Map::new(height, width, channels, depth);
@@ -179,9 +179,9 @@ impl Builder {
                                 let to = (&map, Format::Floats);
                                 (name, Maker::Bytes(byte_filter(&filter, &from[0], to, None, activation)))
                             }
-                            Work::Depthwise(..) | Work::Layer(_) => return None,
+                            Work::Depthwise(..) | Work::Layer(_) => unreachable!("products alone are joined"),
                         };
-                        Some(Before { name, kernel, map })
+                        Before { name, kernel, map }
                     });
                     scratch = scratch.max(layer.scratch(&to.map));
                     Action::Depthwise(layer)
@@ -202,7 +202,7 @@ impl Builder {
     }
 
     /// Puts a convolution into the depthwise one that alone reads its results, where these are many.
-    fn join(&mut self, output: Value, formats: &[Format]) {
+    fn join(&mut self, output: Value) {
         let mut readers = vec![0; self.maps.len()];
         readers[output.0] += 1;
         for layer in &self.layers {
@@ -222,7 +222,6 @@ impl Builder {
                         && last.to == layer.from[0]
                         && last.residual.is_none()
                         && readers[last.to.0] == 1
-                        && formats[last.to.0].is_floats()
                         && ByteFilter::applies(last.activation)
                         && Depthwise::pays(to)
                 });

@@ -61,13 +61,13 @@ impl Depthwise {
 
     /// Rows of results that are made from rows that lie near, of what is made before them.
     fn band(&self, map: &Map) -> usize {
-        let reach = (self.window.kernel.0 - 1) * self.window.dilation + 1;
+        let reach = self.window.reach(self.window.kernel.0);
         (NEAR / map.row().max(1)).saturating_sub(reach) / self.window.stride + 1
     }
 
     /// Rows of the input that a band reads.
     fn reads(&self, map: &Map) -> usize {
-        let reach = (self.window.kernel.0 - 1) * self.window.dilation + 1;
+        let reach = self.window.reach(self.window.kernel.0);
         ((self.band(map) - 1) * self.window.stride + reach).min(map.height)
     }
 
@@ -100,14 +100,15 @@ impl Depthwise {
             for first_row in (0..to.map.height).step_by(self.band(&before.map)) {
                 let rows = first_row..(first_row + self.band(&before.map)).min(to.map.height);
                 let read = self.window.rows(rows.clone(), before.map.height);
-                let kept = read.start.clamp(held.start, held.end)..held.end;
-                near.copy_within((kept.start - held.start) * step..(kept.end - held.start) * step, 0);
-                held = read.start.max(kept.start)..read.end;
-                let missing = read.start.max(kept.end)..read.end;
-                let into = &mut near[(missing.start - held.start) * step..(held.end - held.start) * step];
-                before.make((x, first), missing, into);
+                // Those that the band before it read as well are kept.
+                let kept = read.start.clamp(held.start, held.end) - held.start;
+                near.copy_within(kept * step..held.len() * step, 0);
+                let missing = held.end.max(read.start)..read.end;
+                held = read;
+                let into = (missing.start - held.start) * step..held.len() * step;
+                before.make((x, first), missing, &mut near[into]);
                 let map = &before.map;
-                let values = &near[..(held.end - held.start) * step];
+                let values = &near[..held.len() * step];
                 let x = Band { image: Image { map, values }, above: held.start, height: map.height };
                 dispatch(Rows { layer: self, x, rows, to, image, line, out });
             }
@@ -149,7 +150,7 @@ impl WithSimd for Rows<'_> {
         let filter = Weights { window, weights, bias, clip: *clip };
         let alone = Map::new(1, map.width, map.channels, map.depth);
         for row in rows {
-            // A map of one row has nothing before it, and a row of a map has what is before it.
+            // Where the first row of a map would begin, what is around it included, this row's begins further on.
             let start = image * map.image() + row * map.row();
             let values = if format.is_floats() { &mut out[start..] } else { &mut *line };
             let own = if format.is_floats() { map } else { &alone };

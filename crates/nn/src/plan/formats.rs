@@ -132,6 +132,7 @@ impl Builder {
     fn wanted(&self, ranges: &Ranges, output: Value) -> Vec<Option<Format>> {
         let mut wanted: Vec<Option<Format>> = vec![None; self.maps.len()];
         let mut numbers = vec![false; self.maps.len()];
+        let mut averaged = vec![false; self.maps.len()];
         numbers[output.0] = true;
         for layer in self.layers.iter().rev() {
             match &layer.work {
@@ -156,14 +157,17 @@ impl Builder {
                         None => numbers[layer.from[0].0] = true,
                     }
                 }
-                Work::Layer(Layer::GlobalAverage) => {}
+                // A mean is taken of bytes and of numbers, not of those of half the length.
+                Work::Layer(Layer::GlobalAverage) => averaged[layer.from[0].0] = true,
                 Work::Layer(_) | Work::Filter(..) | Work::Depthwise(..) => {
                     layer.from.iter().chain(&layer.residual).for_each(|value| numbers[value.0] = true);
                 }
             }
         }
-        let both = wanted.into_iter().zip(numbers);
-        both.map(|(format, numbers)| format.filter(|_| !numbers)).collect()
+        for (at, wanted) in wanted.iter_mut().enumerate() {
+            wanted.take_if(|format| numbers[at] || averaged[at] && *format == Format::Halves);
+        }
+        wanted
     }
 }
 

@@ -47,7 +47,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Name of the convolution in it, depthwise ones left out.
+    /// Name of the convolution in it; of a depthwise one's, that which makes its input with it.
     pub fn name(&self) -> Option<&str> {
         match self {
             Action::Filter { name, .. } | Action::Bytes { name, .. } => Some(name),

@@ -149,6 +149,49 @@ fn depthwise_convolutions_over_large_maps_are_made_in_bands_and_say_what_their_d
 }
 
 #[test]
+fn a_mean_beside_a_convolution_is_taken_in_every_precision() {
+    use crate::{Activation, Conv, Window};
+    for depthwise in [true, false] {
+        let mut g = crate::GraphBuilder::new();
+        let x = g.input("images", crate::Shape::map(3, 12, 10));
+        let groups = if depthwise { 32 } else { 1 };
+        let x = g.conv("stem", x, Conv::new(32, Window::new(3).padding(1)).bias()).unwrap();
+        let x = g.conv("deep", x, Conv::new(32, Window::new(3).padding(1)).groups(groups).bias()).unwrap();
+        let x = g.activation(x, Activation::Relu6);
+        let y = g.conv("beside", x, Conv::new(24, Window::new(1)).bias()).unwrap();
+        let mean = g.global_average(x);
+        let mean = g.dense("mean", mean, 24, crate::Init::glorot(32, 24));
+        let y = g.add_vector("sum", y, mean).unwrap();
+        let y = g.global_average(y);
+        let y = g.dense("head", y, 5, crate::Init::glorot(24, 5));
+        let graph = g.finish(y).unwrap();
+        let values = trained(&graph, 4);
+        let images = noise(&[3, 3, 12, 10], 5);
+        let want = reference::run(&graph, &doubles(&values), &double(&images), 3, false);
+        let images: Vec<Vec<f32>> = images.flatten_from(1).unwrap().to_vec2().unwrap();
+        let largest = want.iter().fold(0f64, |most, value| most.max(value.abs()));
+        let mut runner = Runner::new(Arc::new(Plan::new(&graph, &plain(&values), false).unwrap()));
+        let ranges = Calibration::new(&mut runner, &images).unwrap().ranges(Clipping::Nothing);
+        for numerics in [
+            Numerics { halves: true, ..Numerics::default() },
+            Numerics { ranges: ranges.clone(), ..Numerics::default() },
+            Numerics {
+                halves: true,
+                ranges: Ranges::from([("beside".to_string(), ranges["beside"])]),
+                ..Numerics::default()
+            },
+        ] {
+            let mut runner = Runner::new(Arc::new(Plan::with(&graph, &plain(&values), &numerics).unwrap()));
+            let mut rows = Vec::new();
+            runner.run(&images, |row| rows.extend_from_slice(row)).unwrap();
+            for (got, want) in rows.iter().zip(&want) {
+                assert!((f64::from(*got) - want).abs() < 0.1 * (0.1 + largest), "{got} for {want}");
+            }
+        }
+    }
+}
+
+#[test]
 fn weights_that_are_missing_are_named() {
     let (_, input, layers) = NETWORKS[1];
     let error = Plan::new(&graph(input, layers), &BTreeMap::new(), false).unwrap_err().to_string();

@@ -329,19 +329,21 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
     let header = jpeg::read_header(bytes).map_err(in_dicom)?;
     same_size(layout, header.width.into(), header.height.into())?;
     same_samples(layout, header.components.into())?;
+    let precision = u16::from(header.precision);
+    let lossless = matches!(header.process, Process::Lossless | Process::Ls);
     // Signed samples of fewer bits than are stored have their sign in the highest they have, and no JPEG has samples of more
     // than sixteen.
-    if u16::from(header.precision) < layout.stored && (layout.signed || layout.stored > 16) {
-        layout.stored = header.precision.into();
+    if precision < layout.stored && (lossless && layout.signed || layout.stored > 16) {
+        layout.stored = precision;
     }
-    if matches!(header.process, Process::Lossless | Process::Ls) {
+    if lossless {
         let values = match header.process {
             Process::Ls => jpeg::decode_ls(bytes, &header),
             _ => jpeg::decode_lossless(bytes, &header),
         };
         let values = values.map_err(in_dicom)?;
-        // Words that were coded whole are shifted, and not samples that have no more bits than are stored.
-        if u16::from(header.precision) <= layout.stored {
+        // Words that were coded whole are shifted, and not samples that have no bits where the attributes say that they lie.
+        if precision < layout.stored + layout.shift {
             layout.shift = 0;
         }
         return Ok(Stored { codes: values.into_iter().map(|word| layout.code(word)).collect(), rgb8: false });

@@ -30,7 +30,7 @@ pub(super) fn decode(bytes: &[u8], layout: &mut Layout) -> Result<Stored, Decode
     check_structure(stream, &size)?;
     let depth = u16::from(size.depth);
     // Words of which the stored bits are not the lowest are whole in the codestream.
-    let shifted = layout.shift > 0 && depth > layout.stored && !size.signed;
+    let shifted = layout.shift > 0 && depth >= layout.stored + layout.shift && !size.signed;
     if !shifted {
         layout.stored = depth;
         layout.shift = 0;

@@ -240,8 +240,13 @@ fn window(set: &DataSet<'_>) -> Result<Voi, DecodeError> {
 /// C.7.5.1.1.2): they take no part in the extremes, and are black beside them.
 fn padding(set: &DataSet<'_>, layout: &Layout) -> Option<(i32, i32)> {
     let value = |tag| {
-        // As samples are read: some devices name a word that the stored bits do not hold.
-        Some(layout.value(layout.code(set.word(tag)? << layout.shift)))
+        let word = set.word(tag)?;
+        Some(match layout.numbers {
+            // As samples are read: some devices name a word that the stored bits do not hold.
+            Numbers::Words => layout.value(layout.code(word << layout.shift)),
+            _ if layout.signed => i32::from(word.cast_signed()),
+            _ => i32::from(word),
+        })
     };
     let first = value(tags::PADDING)?;
     let last = value(tags::PADDING_LIMIT).unwrap_or(first);
