@@ -89,9 +89,7 @@ impl Direct {
     /// Convolves the maps of a args.
     #[inline(always)]
     pub fn run<S: Simd>(&self, simd: S, args: ConvArgs) {
-        let rows = Rows { values: args.x, taps: &self.taps, length: self.length };
         let residual = args.residual.map_or(Residual::None, Residual::Values);
-        let epilogue = Epilogue { bias: Some(&self.bias), residual, clip: args.clip };
         let positions = self.places.len() / self.together;
         for first in (0..args.images).step_by(self.together) {
             let images = self.together.min(args.images - first);
@@ -100,8 +98,23 @@ impl Direct {
                 from: first * args.from.image(),
                 to: first * args.to.image(),
             };
-            product(simd, rows, offsets, &self.weights, epilogue, args.out);
+            self.product(simd, args.x, offsets, (residual, args.clip), args.out);
         }
+    }
+
+    /// The results at some places.
+    #[inline(always)]
+    fn product<S: Simd>(
+        &self,
+        simd: S,
+        values: &[f32],
+        offsets: Scattered,
+        (residual, clip): (Residual, Clip),
+        out: &mut [f32],
+    ) {
+        let rows = Rows { values, taps: &self.taps, length: self.length };
+        let epilogue = Epilogue { bias: Some(&self.bias), residual, clip };
+        product(simd, rows, offsets, &self.weights, epilogue, out);
     }
 }
 
@@ -146,8 +159,6 @@ impl WithSimd for RunRows<'_> {
             from: first,
             to: 0usize.wrapping_sub(rows.start * to.row()),
         };
-        let epilogue = Epilogue { bias: Some(&kernel.bias), residual: Residual::None, clip };
-        let rows = Rows { values: x, taps: &kernel.taps, length: kernel.length };
-        product(simd, rows, offsets, &kernel.weights, epilogue, out);
+        kernel.product(simd, x, offsets, (Residual::None, clip), out);
     }
 }

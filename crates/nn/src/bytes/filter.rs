@@ -175,24 +175,38 @@ impl ByteFilter {
 
     /// True for the activations that it applies to its results.
     pub fn applies(activation: Option<Activation>) -> bool {
-        matches!(activation, None | Some(Activation::Relu | Activation::Relu6))
+        activation.is_none_or(Activation::is_clipped)
     }
 
     /// Convolves the rows `rows` of the result of the map at `first` of `x`, to numbers in the first rows of `out`.
     pub fn rows(&self, (x, first): (&[u8], usize), to: &Map, rows: Range<usize>, out: &mut [f32]) {
+        let back = 0usize.wrapping_sub(rows.start * to.row());
+        let places = rows.start * to.width..rows.end * to.width;
+        self.product(x, places, (first, back), Residual::None, Output::Floats(out));
+    }
+
+    /// The results at some places, moved by `from` and `to`.
+    fn product(
+        &self,
+        x: &[u8],
+        places: Range<usize>,
+        (from, to): (usize, usize),
+        residual: Residual,
+        out: Output,
+    ) {
         let product = Product {
             x,
             taps: &self.taps,
             length: self.length,
             size: self.size,
-            places: &self.places[rows.start * to.width..rows.end * to.width],
-            from: first,
-            to: 0usize.wrapping_sub(rows.start * to.row()),
+            places: &self.places[places],
+            from,
+            to,
             weights: &self.weights,
             folded: &self.folded,
             by_row: None,
-            residual: Residual::None,
-            out: Output::Floats(out),
+            residual,
+            out,
         };
         product.run(self.instructions);
     }
@@ -209,25 +223,12 @@ impl ByteFilter {
         let positions = self.places.len() / self.together;
         for first in (0..images).step_by(self.together) {
             let images = self.together.min(images - first);
-            let product = Product {
-                x,
-                taps: &self.taps,
-                length: self.length,
-                size: self.size,
-                places: &self.places[..images * positions],
-                from: first * from.image(),
-                to: first * to.image(),
-                weights: &self.weights,
-                folded: &self.folded,
-                by_row: None,
-                residual,
-                out: match &mut out {
-                    Output::Bytes(out) => Output::Bytes(out),
-                    Output::Halves(out) => Output::Halves(out),
-                    Output::Floats(out) => Output::Floats(out),
-                },
+            let out = match &mut out {
+                Output::Bytes(out) => Output::Bytes(out),
+                Output::Halves(out) => Output::Halves(out),
+                Output::Floats(out) => Output::Floats(out),
             };
-            product.run(self.instructions);
+            self.product(x, 0..images * positions, (first * from.image(), first * to.image()), residual, out);
         }
     }
 }

@@ -96,10 +96,11 @@ impl Depthwise {
             };
             // Which rows lie in the memory near, from its beginning on.
             let mut held = 0..0;
-            let step = before.map.row();
-            for first_row in (0..to.map.height).step_by(self.band(&before.map)) {
-                let rows = first_row..(first_row + self.band(&before.map)).min(to.map.height);
-                let read = self.window.rows(rows.clone(), before.map.height);
+            let (map, band) = (&before.map, self.band(&before.map));
+            let step = map.row();
+            for first_row in (0..to.map.height).step_by(band) {
+                let rows = first_row..(first_row + band).min(to.map.height);
+                let read = self.window.rows(rows.clone(), map.height);
                 // Those that the band before it read as well are kept.
                 let kept = read.start.clamp(held.start, held.end) - held.start;
                 near.copy_within(kept * step..held.len() * step, 0);
@@ -107,7 +108,6 @@ impl Depthwise {
                 held = read;
                 let into = (missing.start - held.start) * step..held.len() * step;
                 before.make((x, first), missing, &mut near[into]);
-                let map = &before.map;
                 let values = &near[..held.len() * step];
                 let x = Band { image: Image { map, values }, above: held.start, height: map.height };
                 dispatch(Rows { layer: self, x, rows, to, image, line, out });
@@ -152,9 +152,11 @@ impl WithSimd for Rows<'_> {
         for row in rows {
             // Where the first row of a map would begin, what is around it included, this row's begins further on.
             let start = image * map.image() + row * map.row();
-            let values = if format.is_floats() { &mut out[start..] } else { &mut *line };
-            let own = if format.is_floats() { map } else { &alone };
-            forward(simd, filter, x, row..row + 1, ImageMut { map: own, values });
+            let result = match format {
+                Format::Floats => ImageMut { map, values: &mut out[start..] },
+                Format::Bytes(_) | Format::Halves => ImageMut { map: &alone, values: &mut *line },
+            };
+            forward(simd, filter, x, row..row + 1, result);
             let place = image * map.image() + map.place(row, 0);
             match *format {
                 Format::Floats => {}

@@ -93,6 +93,15 @@ fn close(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs()))
 }
 
+type Weights = BTreeMap<String, Vec<f32>>;
+
+/// Weights of a network, images of (images, channels, rows, columns), and what its definition says of them.
+fn case(graph: &Graph, size: [usize; 4]) -> (Weights, Vec<Vec<f32>>, Vec<f64>) {
+    let (values, images) = (trained(graph, 4), noise(&size, 5));
+    let want = reference::run(graph, &doubles(&values), &double(&images), size[0], false);
+    (plain(&values), images.flatten_from(1).unwrap().to_vec2().unwrap(), want)
+}
+
 #[test]
 fn depthwise_convolutions_over_large_maps_are_made_in_bands_and_say_what_their_definition_says() {
     use crate::{Activation, Conv, Window};
@@ -114,13 +123,10 @@ fn depthwise_convolutions_over_large_maps_are_made_in_bands_and_say_what_their_d
     let x = g.global_average(x);
     let x = g.dense("head", x, 5, crate::Init::glorot(24, 5));
     let graph = g.finish(x).unwrap();
-    let values = trained(&graph, 4);
-    let images = noise(&[2, 3, 75, 93], 5);
-    let want = reference::run(&graph, &doubles(&values), &double(&images), 2, false);
-    let images: Vec<Vec<f32>> = images.flatten_from(1).unwrap().to_vec2().unwrap();
+    let (weights, images, want) = case(&graph, [2, 3, 75, 93]);
     let largest = want.iter().fold(0f64, |most, value| most.max(value.abs()));
     let rows = |numerics: &Numerics, most: f64| {
-        let plan = Plan::with(&graph, &plain(&values), numerics).unwrap();
+        let plan = Plan::with(&graph, &weights, numerics).unwrap();
         let in_bands =
             |step: &&Step| matches!(&step.action, Action::Depthwise(layer) if layer.before.is_some());
         assert_eq!(plan.steps.iter().filter(in_bands).count(), 2);
@@ -165,12 +171,9 @@ fn a_mean_beside_a_convolution_is_taken_in_every_precision() {
         let y = g.global_average(y);
         let y = g.dense("head", y, 5, crate::Init::glorot(24, 5));
         let graph = g.finish(y).unwrap();
-        let values = trained(&graph, 4);
-        let images = noise(&[3, 3, 12, 10], 5);
-        let want = reference::run(&graph, &doubles(&values), &double(&images), 3, false);
-        let images: Vec<Vec<f32>> = images.flatten_from(1).unwrap().to_vec2().unwrap();
+        let (weights, images, want) = case(&graph, [3, 3, 12, 10]);
         let largest = want.iter().fold(0f64, |most, value| most.max(value.abs()));
-        let mut runner = Runner::new(Arc::new(Plan::new(&graph, &plain(&values), false).unwrap()));
+        let mut runner = Runner::new(Arc::new(Plan::new(&graph, &weights, false).unwrap()));
         let ranges = Calibration::new(&mut runner, &images).unwrap().ranges(Clipping::Nothing);
         for numerics in [
             Numerics { halves: true, ..Numerics::default() },
@@ -181,7 +184,7 @@ fn a_mean_beside_a_convolution_is_taken_in_every_precision() {
                 ..Numerics::default()
             },
         ] {
-            let mut runner = Runner::new(Arc::new(Plan::with(&graph, &plain(&values), &numerics).unwrap()));
+            let mut runner = Runner::new(Arc::new(Plan::with(&graph, &weights, &numerics).unwrap()));
             let mut rows = Vec::new();
             runner.run(&images, |row| rows.extend_from_slice(row)).unwrap();
             for (got, want) in rows.iter().zip(&want) {
@@ -199,7 +202,7 @@ fn weights_that_are_missing_are_named() {
 }
 
 /// Values of a network's weights by name.
-fn plain(values: &BTreeMap<String, candle_core::Tensor>) -> BTreeMap<String, Vec<f32>> {
+fn plain(values: &BTreeMap<String, candle_core::Tensor>) -> Weights {
     values
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.flatten_all().unwrap().to_vec1().unwrap()))
