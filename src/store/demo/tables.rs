@@ -140,6 +140,7 @@ impl Tables {
         };
         let mut pairs = about(Subject::Medication, include_str!("interactions.csv"));
         pairs.extend(about(Subject::Condition, include_str!("conditions.csv")));
+        pairs.extend(about(Subject::Allergy, include_str!("allergies.csv")));
         let rules = |name: &str, class: &str| -> Vec<GradedRule> {
             let mut called = terms.understand(Field::Medication, name).broader;
             called.extend(terms.understand(Field::Medication, class).broader);
@@ -329,6 +330,7 @@ mod tests {
             (include_str!("drugs.csv"), 10),
             (include_str!("interactions.csv"), 5),
             (include_str!("conditions.csv"), 5),
+            (include_str!("allergies.csv"), 5),
             (include_str!("advice.csv"), 6),
         ] {
             for line in table.lines() {
@@ -359,6 +361,13 @@ mod tests {
             ("dronedarone", "heart failure", Severity::Contraindicated),
             ("mycophenolate", "pregnancy", Severity::Contraindicated),
             ("calcineurin inhibitor", "st johns wort", Severity::Serious),
+            ("live vaccine", "immunodeficiency", Severity::Contraindicated),
+            ("yellow fever vaccine", "thymus disease", Severity::Contraindicated),
+            ("yellow fever vaccine", "egg", Severity::Contraindicated),
+            ("ceftazidime", "aztreonam", Severity::Serious),
+            ("carbapenem", "penicillin", Severity::Caution),
+            ("prasugrel", "stroke", Severity::Contraindicated),
+            ("non-dihydropyridine calcium channel blocker", "ventricular tachycardia", Severity::Contraindicated),
         ] {
             assert!(held(name).contains(&(about.to_owned(), severity)), "{name}: {:?}", held(name));
         }
@@ -390,6 +399,11 @@ mod tests {
             ("zolpidem", "older adult"),
             ("diphenhydramine", "older adult"),
             ("valproate", "childbearing potential"),
+            ("cefuroxime", "penicillin"),
+            ("metoprolol", "shock"),
+            ("warfarin", "major bleeding"),
+            ("spironolactone", "chronic kidney disease stage 5"),
+            ("nitroglycerin", "hypotension"),
         ] {
             assert!(rules(name).iter().any(|code| code == about), "{name}: {:?}", rules(name));
         }

@@ -1,14 +1,15 @@
 //! What a measured value says in a list of problems ("eGFR 22", "LVEF 25%", "血钾 6.2", "BP 85/50"), and what a bound on one says
 //! in a rule ("CrCl < 30 mL/min"): a bound holds for every value beyond it, and for every condition that such a value may be.
 
+use super::later::{TIMES, further, then_in_english};
 use super::said::{Link, Token};
 
 /// Something that is measured.
-struct Measure {
+pub(super) struct Measure {
     /// What it is called, as its words.
     names: &'static [&'static str],
     /// The values that can be meant, after what [`Measure::scaled`] does.
-    range: (f64, f64),
+    pub(super) range: (f64, f64),
     /// Between the values that are worse the lower they are and those that are worse the higher they are.
     middle: f64,
     /// From which value on, up to which, it is of which condition.
@@ -19,7 +20,7 @@ struct Measure {
 
 /// An estimated filtration, of which a clearance is another estimate, comes first: what "creatinine clearance" is called begins
 /// as what "creatinine" is.
-const MEASURES: [Measure; 10] = [
+pub(super) const MEASURES: [Measure; 11] = [
     Measure {
         names: &[
             "egfr",
@@ -110,10 +111,19 @@ const MEASURES: [Measure; 10] = [
         levels: &[(0.0, 100.0, "thrombocytopenia")],
         smaller_unit: Some((2000.0, 1000.0)),
     },
+    // In IU/l, of somebody who is not pregnant below 5.
+    Measure {
+        names: &["hcg", "bhcg", "beta hcg", "b hcg", "βhcg", "β hcg"],
+        range: (0.0, 10_000_000.0),
+        middle: 0.0,
+        levels: &[(25.0, 10_000_000.0, "pregnancy")],
+        smaller_unit: None,
+    },
 ];
 
-const SYSTOLIC: usize = 6;
-const DIASTOLIC: usize = 7;
+pub(super) const HEART_RATE: usize = 5;
+pub(super) const SYSTOLIC: usize = 6;
+pub(super) const DIASTOLIC: usize = 7;
 
 /// What measures are called in Chinese, and how they are read. The longer first.
 const CHINESE: [(&str, &str); 28] = [
@@ -151,7 +161,7 @@ const BETWEEN_CHINESE: [&str; 15] =
     ["升高至", "下降至", "升至", "降至", "低至", "高达", "达", "约", "为", "是", "仅", "值", ":", "=", "("];
 
 /// What may stand between the name of a measure and its value, and what may stand before the name.
-const BETWEEN: [&str; 22] = [
+pub(super) const BETWEEN: [&str; 22] = [
     "of",
     "is",
     "was",
@@ -175,16 +185,28 @@ const BETWEEN: [&str; 22] = [
     "count",
     "rate",
 ];
-const BEFORE: [&str; 10] =
-    ["serum", "plasma", "blood", "estimated", "calculated", "baseline", "resting", "current", "low", "high"];
+const BEFORE: [&str; 12] = [
+    "quantitative",
+    "urine",
+    "serum",
+    "plasma",
+    "blood",
+    "estimated",
+    "calculated",
+    "baseline",
+    "resting",
+    "current",
+    "low",
+    "high",
+];
 
-const UNITS: [&str; 27] = [
+pub(super) const UNITS: [&str; 27] = [
     "ms", "msec", "ml", "percent", "mmol", "meq", "l", "dl", "mg", "umol", "μmol", "min", "1.73", "1.73m2",
     "m2", "bpm", "beats", "per", "mmhg", "k", "x10", "x109", "次", "分", "分钟", "升", "毫升",
 ];
 
 /// Units of what is given, and not of what is measured.
-const DOSES: [&str; 4] = ["mg", "g", "mcg", "ug"];
+pub(super) const DOSES: [&str; 4] = ["mg", "g", "mcg", "ug"];
 
 /// Names of measures that are nothing else: where a number near them is not read, something was said that is not understood.
 const NOTHING_ELSE: [usize; 4] = [0, 1, 2, 4];
@@ -230,12 +252,12 @@ impl Bound {
 pub(super) struct Read {
     pub(super) start: usize,
     pub(super) end: usize,
-    measure: usize,
-    value: f64,
+    pub(super) measure: usize,
+    pub(super) value: f64,
     /// Of a range the other end.
-    other: Option<f64>,
+    pub(super) other: Option<f64>,
     /// Whether the text says that it is above the value, or below it.
-    above: Option<bool>,
+    pub(super) above: Option<bool>,
 }
 
 impl Read {
@@ -270,7 +292,7 @@ fn in_thousandths(measure: usize, value: f64) -> Value {
 
 impl Measure {
     /// A written number in the unit of the levels, if it can be meant.
-    fn scaled(&self, number: f64) -> Option<f64> {
+    pub(super) fn scaled(&self, number: f64) -> Option<f64> {
         let smaller = self.smaller_unit.filter(|(from, _)| number > *from);
         let value = smaller.map_or(number, |(_, many)| number / many);
         // A fraction may be written as one, and an interval in seconds.
@@ -301,7 +323,15 @@ pub(super) fn read(tokens: &[Token<'_>]) -> Vec<Read> {
             };
             end += 1;
         }
-        let Some(mut number) = tokens.get(end).and_then(|token| number(token.text)) else { continue };
+        let Some(mut number) = tokens.get(end).and_then(|token| number(token.text)) else {
+            // "eGFR fell from 60 to 22". A few letters may be something else.
+            let later =
+                if tokens[at].text.len() > 2 { further(tokens, at + length, measure) } else { Vec::new() };
+            let from = found.len();
+            found.extend(later);
+            found.get_mut(from).into_iter().for_each(|first| first.start = at);
+            continue;
+        };
         let linked = |at: usize, link: Link| {
             tokens.get(at).filter(|token| token.link == link).and_then(|token| self::number(token.text))
         };
@@ -336,6 +366,7 @@ pub(super) fn read(tokens: &[Token<'_>]) -> Vec<Read> {
         if let Some(value) = diastolic {
             found.push(Read { start, end, measure: DIASTOLIC, value, other: None, above });
         }
+        found.extend(further(tokens, end, measure));
     }
     found
 }
@@ -353,6 +384,21 @@ pub(super) fn unread(tokens: &[Token<'_>], read: &[Read], named_at: impl Fn(usiz
             && !is_read(at)
             && !named_at(at)
             && (at + 1..tokens.len().min(at + 1 + NEAR)).any(number)
+    }) || read.iter().any(|read| {
+        // A later value that is not read: the one that is may be the better.
+        let near = tokens.len().min(read.end + NEAR);
+        let other = (read.end..near).find(|&at| named(tokens, at).is_some() || named_at(at)).unwrap_or(near);
+        let value = |at: usize| {
+            let suffix = tokens[at].text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let counts = tokens.get(at + 1).is_some_and(|next| TIMES.contains(&next.text));
+            let year = tokens[at].text.len() == 4 && suffix.is_empty();
+            number(tokens[at].text).is_some_and(|number| MEASURES[read.measure].scaled(number).is_some())
+                && !is_read(at)
+                && (suffix.is_empty() || UNITS.contains(&suffix))
+                && !counts
+                && !year
+        };
+        NOTHING_ELSE.contains(&read.measure) && (read.end..other).any(value)
     })
 }
 
@@ -366,7 +412,7 @@ pub(super) fn compares_more(tokens: &[Token<'_>], read: &[Read]) -> bool {
 }
 
 /// The measure that is named here, and in how many words.
-fn named(tokens: &[Token<'_>], at: usize) -> Option<(usize, usize)> {
+pub(super) fn named(tokens: &[Token<'_>], at: usize) -> Option<(usize, usize)> {
     let spoken = |name: &str| {
         let here = tokens.get(at..).unwrap_or_default();
         let words = name.split(' ').count();
@@ -380,7 +426,7 @@ fn named(tokens: &[Token<'_>], at: usize) -> Option<(usize, usize)> {
 }
 
 /// The number with which a word begins: "25%", "520ms".
-fn number(word: &str) -> Option<f64> {
+pub(super) fn number(word: &str) -> Option<f64> {
     let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
     word[..end].parse().ok()
 }
@@ -412,7 +458,7 @@ pub(super) fn in_english(text: &str) -> String {
             from = if measured { at + english.len() + 2 } else { end };
         }
     }
-    text
+    then_in_english(&text)
 }
 
 #[cfg(test)]

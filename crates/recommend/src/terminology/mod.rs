@@ -14,6 +14,7 @@ mod conditions;
 mod course;
 mod cues;
 mod harms;
+mod later;
 mod measures;
 mod mentions;
 mod narrower;
@@ -357,7 +358,9 @@ impl Terminology {
             let key = normal::american(&key)?;
             self.index.get(key.as_str()).or_else(|| self.index.get(normal::singular(&key).as_str()))
         };
-        self.index.get(key.as_str()).or_else(singular).or_else(short).or_else(american).map(Vec::as_slice)
+        let bleeding = || normal::bleedings(&key).iter().find_map(|name| self.index.get(name.as_str()));
+        let found = self.index.get(key.as_str()).or_else(singular).or_else(short).or_else(american);
+        found.or_else(bleeding).map(Vec::as_slice)
     }
 
     /// What a combination means, if every part of it is understood. A part that gives a dose or

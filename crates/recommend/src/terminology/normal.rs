@@ -391,6 +391,34 @@ pub fn american(key: &str) -> Option<String> {
     (folded != key).then_some(folded)
 }
 
+/// The other ways to say that something bleeds: "subarachnoid bleed" as "subarachnoid hemorrhage" and "subarachnoid bleeding",
+/// "hemorrhage intracranial" as "intracranial bleeding".
+pub fn bleedings(key: &str) -> Vec<String> {
+    const WORDS: [&str; 8] = [
+        "bleeding",
+        "bleed",
+        "hemorrhage",
+        "haemorrhage",
+        "bleeds",
+        "hemorrhages",
+        "haemorrhages",
+        "hemorrhaging",
+    ];
+    let words: Vec<&str> = key.split(' ').collect();
+    let Some(at) = words.iter().position(|word| WORDS.contains(word)) else { return Vec::new() };
+    let with = |words: &[&str], at: usize| {
+        let said = |word: &&str| [&words[..at], &[*word], &words[at + 1..]].concat().join(" ");
+        WORDS[..3].iter().map(said).collect::<Vec<_>>()
+    };
+    let mut names = with(&words, at);
+    if at == 0 && words.len() > 1 {
+        let mut turned = words[1..].to_vec();
+        turned.push(words[0]);
+        names.extend(with(&turned, turned.len() - 1));
+    }
+    names
+}
+
 /// The parts of a combination such as "amoxicillin 250 mg / clavulanate 125 mg".
 pub fn parts(normal: &str) -> Vec<&str> {
     let mut parts = vec![normal];

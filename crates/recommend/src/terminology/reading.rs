@@ -5,6 +5,7 @@
 use super::belonging::ALLERGIC_DISEASES;
 use super::course::ends;
 use super::cues::Why;
+use super::later;
 use super::measures::{self, Value};
 use super::mentions::LONGEST;
 use super::said::{Judged, Mention, Token, judge, tokens};
@@ -161,8 +162,8 @@ impl Terminology {
         let text = spelt_out(&stages::in_terms(normal));
         let (text, found) = self.without_unspaced(&text, drugs);
         let mut reading = Reading { found, ..Reading::default() };
-        for clause in text.split(';') {
-            self.read_clause(clause, drugs, &silent, &mut reading);
+        for clause in later::clauses(&text) {
+            self.read_clause(&clause, drugs, &silent, &mut reading);
         }
         reading
     }
@@ -173,7 +174,9 @@ impl Terminology {
         let (mut mentions, non) = self.mentions(&tokens, &measured, drugs);
         let short = |mention: &Mention<Vec<Key>>| {
             let text = tokens[mention.start].text;
-            mention.end == mention.start + 1 && (text.len() < 3 || AMBIGUOUS.contains(&text))
+            // A value that was read is no name.
+            let few = text.len() < 3 && !text.starts_with(|c: char| c.is_ascii_digit());
+            mention.end == mention.start + 1 && (few || AMBIGUOUS.contains(&text))
         };
         let Judged { covered, open } = judge(&tokens, &mut mentions);
         let narrowing = self.narrower.narrow(&tokens, &mut mentions);

@@ -1,7 +1,7 @@
 //! Short forms spelt out before a text is read: of denials, comparisons, results of tests, counted weeks of a pregnancy, and a
 //! space between the two scripts.
 
-use super::measures;
+use super::{later, measures};
 
 /// What compares a number, as one word each. The longer first.
 const COMPARISONS: [(&str, &str); 30] = [
@@ -38,8 +38,8 @@ const COMPARISONS: [(&str, &str); 30] = [
 ];
 
 /// Tests that say "+" for positive.
-const TESTS: [&str; 8] =
-    ["hcg", "upt", "pregnancy test", "preg test", "skin test", "妊娠试验", "早孕试验", "皮试"];
+const TESTS: [&str; 10] =
+    ["hcg", "upt", "ucg", "pregnancy test", "preg test", "skin test", "妊娠试验", "早孕试验", "皮试", "test"];
 
 /// Antibodies without which somebody may have a myasthenia all the same.
 const ANTIBODIES: [&str; 4] = ["achr", "musk", "lrp4", "acetylcholine receptor"];
@@ -52,7 +52,7 @@ pub(super) fn spelt_out(normal: &str) -> String {
         .replace("h/o", "history of")
         .replace(" d/o", " disorder")
         .replace("n't", " not");
-    let text = gravid(&compared(&seronegative(&tested(&text))));
+    let text = gravid(&compared(&later::without_arrows(&seronegative(&tested(&text)))));
     if text.is_ascii() {
         return text;
     }
@@ -100,12 +100,21 @@ fn compared(text: &str) -> String {
     text
 }
 
-/// "HCG(+)" and "+UPT" as what they say.
+/// "HCG(+)", "hCG pos" and "+UPT" as what they say.
 fn tested(text: &str) -> String {
-    if !text.contains('+') {
-        return text.to_owned();
-    }
     let mut text = text.to_owned();
+    for test in TESTS {
+        let short = format!("{test} pos");
+        if let Some(at) = text
+            .find(&short)
+            .filter(|at| !text[at + short.len()..].starts_with(|c: char| c.is_alphanumeric()))
+        {
+            text.insert_str(at + short.len(), "itive");
+        }
+    }
+    if !text.contains('+') {
+        return text;
+    }
     for test in TESTS {
         let positive = if test.is_ascii() { format!("{test} positive") } else { format!("{test}阳性") };
         for mark in ["(+)", " (+)", ":+", ": +", " +", "+"] {
@@ -208,6 +217,7 @@ fn gravid(text: &str) -> String {
         let begins = !said.ends_with(|c: char| c.is_ascii_alphanumeric());
         let read = begins.then(|| gestation(rest).map(|behind| ("gestation ", behind))).flatten();
         let read = read.or_else(|| begins.then(|| begun(rest).map(|behind| ("pregnancy", behind))).flatten());
+        let read = read.or_else(|| begins.then(|| aged(rest).map(|behind| ("gestation", behind))).flatten());
         match read {
             Some((word, behind)) => {
                 said.push_str(word);
@@ -230,6 +240,17 @@ fn gestation(text: &str) -> Option<&str> {
     let days = after.trim_start_matches([' ', '+']);
     let counted = after.starts_with('+') && days.starts_with(|c: char| c.is_ascii_digit());
     ((4..45).contains(&weeks) && (counted || span(behind).is_some())).then_some(behind)
+}
+
+/// What is behind "32 weeks GA", "8+2 wga".
+fn aged(text: &str) -> Option<&str> {
+    let (_, rest) = number(text).filter(|(weeks, _)| (3..45).contains(weeks))?;
+    let rest =
+        rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '/' | '.' | '-' | ' '));
+    let unit = ["weeks", "week", "wks", "wk", "w"].iter().find_map(|unit| rest.strip_prefix(unit))?;
+    let age = unit.trim_start_matches([' ', '-', ',']).trim_start_matches("of ");
+    let behind = ["ega", "ga"].iter().find_map(|word| age.strip_prefix(word))?;
+    (!behind.starts_with(|c: char| c.is_ascii_alphanumeric())).then_some(behind)
 }
 
 /// What is behind "G2P1" (or "G3P1011": births, preterm ones, losses, living children) where a pregnancy has not ended.
@@ -273,6 +294,17 @@ mod tests {
             ("ga 32+1", "gestation 32+1"),
             ("ga 32w", "gestation 32w"),
             ("ga 32", "ga 32"),
+            ("8 weeks ga", "gestation"),
+            ("20 wga, well", "gestation, well"),
+            ("32+1 wk ga", "gestation"),
+            ("8 weeks gabapentin", "8 weeks gabapentin"),
+            ("hcg pos", "hcg positive"),
+            ("upt positive", "upt positive"),
+            ("missed period, test +", "missed period, test positive"),
+            ("egfr 60 -> 22", "egfr 60  to  22"),
+            ("egfr 60→22", "egfr 60 to 22"),
+            ("血钾4.0升至6.8", " potassium 4.0 to 6.8"),
+            ("肌酐 90,现 600", " creatinine 90, to 600"),
             ("saga 32w", "saga 32w"),
             ("g1p0", "pregnancy"),
             ("g3p1011", "pregnancy"),

@@ -159,6 +159,21 @@ const WITHDRAWN: [&str; 7] =
 
 const DENIES_ZH: [&str; 4] = ["无", "否认", "没有", "未见"];
 
+/// What names the one allergy of whoever has no other: "no known allergies except penicillin".
+const EXCEPT: [&str; 11] = [
+    " except for ",
+    " except to ",
+    " except ",
+    " excepting ",
+    " excluding ",
+    " other than to ",
+    " other than ",
+    " apart from ",
+    " aside from ",
+    " besides ",
+    " with the exception of ",
+];
+
 /// What is left of a text, and what was taken out of it.
 #[derive(Default)]
 struct Said {
@@ -220,6 +235,8 @@ fn read(normal: &str, partly: &dyn Fn(&str) -> bool) -> Option<Said> {
         } else if let Some(kept) = denied(&words, clause) {
             said.denied = true;
             said.kept.extend(Some(kept).filter(|kept| !kept.is_empty()));
+            let exception = EXCEPT.iter().find_map(|word| Some(clause.split_once(word)?.1));
+            said.kept.extend(exception.map(str::to_owned));
         } else {
             said.kept.push(clause.to_owned());
         }
@@ -336,6 +353,10 @@ mod tests {
             ("Penicillin: no anaphylaxis", &["penicillin"], &[], false),
             ("mother reports penicillin allergy", &["penicillin"], &[], false),
             ("No penicillin allergy; sulfa", &["sulfonamide"], &[], false),
+            ("no known allergies except penicillin", &["penicillin"], &[], false),
+            ("No allergies other than sulfa", &["sulfonamide"], &[], false),
+            ("denies drug allergies apart from codeine", &["codeine"], &[], false),
+            ("not allergic to anything except for aspirin", &["aspirin"], &[], false),
         ] {
             let meaning = terminology.understand(Field::Allergy, text);
             let names = |names: &BTreeSet<super::super::Key>| -> Vec<String> {

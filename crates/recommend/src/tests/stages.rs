@@ -185,10 +185,87 @@ fn values_are_found_by_every_name_of_what_is_measured() {
 }
 
 #[test]
+fn of_several_values_of_a_measure_the_worst_counts() {
+    let terminology = Terminology::default();
+    let says = |text: &str, name: &str| terminology.understand(Field::Condition, text).broader.contains(name);
+    for (name, texts) in [
+        (
+            "chronic kidney disease stage 4",
+            &[
+                "eGFR 60 -> 22",
+                "eGFR 60→22",
+                "eGFR 60 to 22",
+                "eGFR 60 => 18",
+                "eGFR 60, 22",
+                "eGFR 60; 22",
+                "eGFR 60; now 22",
+                "eGFR 60 (2019), 18 (2024)",
+                "eGFR 60 in 2019, 18 today",
+                "eGFR 90 last year 18 now",
+                "eGFR 60 (3/2019), 22 (11/2024)",
+                "eGFR 60 two years ago, currently 22 ml/min",
+                "eGFR 60 2 years ago, 22 now",
+                "eGFR fell from 60 to 22",
+                "eGFR 60 mL/min/1.73m2 -> 22 mL/min/1.73m2",
+                "eGFR 22 -> 60",
+                "eGFR 60降至22",
+                "eGFR 60，目前22",
+                "eGFR 60 (Jan), 22 (Nov)",
+                "eGFR 75, 60, 45, 22",
+            ][..],
+        ),
+        (
+            "chronic kidney disease stage 5",
+            &[
+                "Cr 1.0, now 5.7",
+                "creatinine 1.0 then 6.1",
+                "creatinine 0.9 -> 5.6",
+                "肌酐 90 升至 600",
+                "肌酐90，今600μmol/L",
+            ],
+        ),
+        (
+            "hyperkalemia",
+            &["K 4.0 -> 6.8", "K 4.1, now 6.8", "血钾4.0升至6.8", "血钾 4.2 mmol/L，复查6.5", "K 6.8 -> 4.2"],
+        ),
+        (
+            "long qt syndrome",
+            &["QTc 420 -> 560", "QTc 420, now 560", "QTc 430 ms baseline, 560 ms on admission"],
+        ),
+        ("heart failure", &["EF 60 -> 20", "LVEF 55% (2020), 25% now"]),
+        ("hypotension", &["BP 120/80 -> 70/40", "BP 130/80, now 82/50"]),
+        ("sinus bradycardia", &["HR 72 then 38"]),
+    ] {
+        for text in texts {
+            assert!(says(text, name), "{text}");
+        }
+    }
+    for (text, name) in [
+        ("eGFR 85, 22 years old", "chronic kidney disease"),
+        ("eGFR 85, metformin 500 mg", "chronic kidney disease"),
+        ("eGFR 85 (2021)", "chronic kidney disease"),
+        ("eGFR 85 on 3/12/2020", "chronic kidney disease"),
+        ("eGFR 85, repeat in 3 months", "chronic kidney disease"),
+        ("eGFR 85, 12 Nov", "chronic kidney disease"),
+        ("K 4.2, Na 140", "hypokalemia"),
+        ("K 4.2, 3 days ago", "hypokalemia"),
+        ("HR 72, 16, 98%", "sinus bradycardia"),
+        ("BP 120/80, 72, 16", "hypotension"),
+        ("EF 60, 35 year old", "heart failure"),
+    ] {
+        assert!(!says(text, name), "{text}");
+    }
+    let flags = |said: &str| ask(with(json!({"conditions": [said]})), Vec::new()).flags;
+    for said in ["eGFR 60 (unwell), 22", "eGFR 85 (dropping like a stone, 22)", "creatinine 0.9 stat 5.6"] {
+        assert_eq!(flags(said), [format!("conditions: {said:?} is understood in part")], "{said}");
+    }
+}
+
+#[test]
 fn a_measure_whose_number_is_not_read_is_told() {
     let flags = |said: &str| ask(with(json!({"conditions": [said]})), Vec::new()).flags;
     for said in
-        ["QTc interval on ECG was 520", "creatinine rising, last 4.2", "eGFR 5000", "QTcF borderline (485)"]
+        ["QTc interval on ECG was 520", "creatinine bad, likely 4.2", "eGFR 5000", "QTcF borderline (485)"]
     {
         assert_eq!(flags(said), [format!("conditions: {said:?} is understood in part")], "{said}");
     }
@@ -202,6 +279,15 @@ fn a_pregnancy_is_found_in_every_notation() {
     let terminology = Terminology::default();
     let says = |text: &str| terminology.understand(Field::Condition, text).broader.contains("pregnancy");
     for text in [
+        "8 weeks GA",
+        "20 wga",
+        "UCG pos",
+        "urine hCG pos",
+        "serum hCG 2500",
+        "βHCG 12000",
+        "quantitative hCG 25000",
+        "beta hCG elevated",
+        "missed period, test +",
         "孕 32 周",
         "孕32W",
         "孕12W",
