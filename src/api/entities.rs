@@ -120,8 +120,9 @@ pub struct EntityRelation {
     /// Probability, given that both names are right.
     #[schema(example = 0.9)]
     pub probability: f32,
-    /// True where one of the two names is negated, or where the note says that the one did not cause the other or only
-    /// relieved it, by rules over English cues: nothing of the kind is said to have happened.
+    /// True where nothing of the kind is said to have happened, by rules over English cues: the note denies what it goes to, says
+    /// that the one did not cause the other or only relieved it, or that the drug was never given. That a drug is no longer taken, or
+    /// is not to be given, does not deny what it did.
     pub negated: bool,
     /// True where one of the two names is speculated.
     pub speculated: bool,
@@ -167,7 +168,7 @@ impl ExtractResult {
                 from: id(link.from),
                 to: id(link.to),
                 probability: link.probability as f32,
-                negated: link.denied || either.iter().any(|said| said.negated),
+                negated: link.denied,
                 speculated: either.iter().any(|said| said.speculated),
             }
         };

@@ -227,6 +227,42 @@ async fn what_did_not_cause_or_only_relieved_is_no_adverse_effect() {
 }
 
 #[tokio::test]
+async fn a_drug_that_is_stopped_or_forbidden_has_done_what_it_did() {
+    let server = server();
+    let notes = [
+        "She had never had angioedema until she started lisinopril.",
+        "Never had anaphylaxis before today when she received penicillin.",
+        "He no longer takes warfarin because of intracranial hemorrhage.",
+        "Do not give penicillin - anaphylaxis.",
+        "Do not give penicillin (anaphylaxis).",
+        "No one noticed the rash after amoxicillin until the next day.",
+        "Patient is not on warfarin; stopped after hemorrhage.",
+    ];
+    for (note, result) in notes.iter().zip(extract(&server, "adverse-drug-events", &notes).await) {
+        let relations = result["relations"].as_array().unwrap();
+        assert!(!relations.is_empty(), "{note}: {result}");
+        for relation in relations {
+            assert_eq!(relation["negated"], false, "{note}: {result}");
+        }
+        for entity in result["entities"].as_array().unwrap() {
+            assert!(!entity["text"].as_str().unwrap().ends_with(')'), "{note}: {result}");
+        }
+    }
+    let notes = [
+        "No rash with amoxicillin.",
+        "Tolerated penicillin without anaphylaxis.",
+        "No evidence of lisinopril-induced angioedema.",
+        "She was never given penicillin and has a rash.",
+        "He did not receive amoxicillin but has a rash.",
+    ];
+    for (note, result) in notes.iter().zip(extract(&server, "adverse-drug-events", &notes).await) {
+        for relation in result["relations"].as_array().unwrap() {
+            assert_eq!(relation["negated"], true, "{note}: {result}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_whom_and_when_is_told() {
     let server = server();
     let notes = [

@@ -13,7 +13,7 @@ fn place(document: &Document, name: &str) -> Span {
 
 fn of(text: &str, name: &str) -> Assertion {
     let document = Document::new(text, &Lexicons::default(), 999);
-    document.said(place(&document, name), &[])
+    document.said(place(&document, name), &[], None)
 }
 
 fn letters(text: &str, name: &str) -> String {

@@ -10,6 +10,7 @@ use denials::{
     CHANGES, DENIED, DENIED_LIST, DENIED_NEAR, DENIES, DENIES_A_WORD, DENIES_IN_A_NAME, DENIES_OPENING,
     DID_NOT, NOTHING,
 };
+use notices::{NOBODY, NOTICES, NOTICES_NOT, SINGLED, UNSINGLED};
 use people::{
     DENIES_FAMILY, DENIES_PAST, FAMILY, FAMILY_BACK, OTHERS, PAST, PAST_ADJECTIVES, PAST_BEFORE, PAST_NEXT,
     PATIENT, RELATIVES,
@@ -18,6 +19,7 @@ use suppositions::{DENIES_AND_SUPPOSES, SUPPOSED, SUPPOSED_NEAR, SUPPOSES, SUPPO
 use turns::{AFFIRMS, CIRCUMSTANCES, NOTED, RESUMES, RETURNS, SUBORDINATES, TURNS};
 
 pub mod denials;
+pub mod notices;
 pub mod people;
 pub mod suppositions;
 pub mod turns;
@@ -143,6 +145,19 @@ static PHRASES: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
         for phrase in group {
             let words: Vec<&str> = phrase.split(' ').collect();
             phrases.entry(words[0]).or_default().push((words, does));
+        }
+    }
+    let mut unnoticed = |who: &'static str, verb: &'static str, what: Option<&'static str>, does: Does| {
+        let words: Vec<&str> = who.split(' ').chain(verb.split(' ')).chain(what).collect();
+        phrases.entry(words[0]).or_default().push((words, does));
+    };
+    for verb in NOTICES {
+        for who in NOBODY {
+            unnoticed(who, verb, None, Does::Nothing);
+            UNSINGLED.iter().for_each(|what| unnoticed(who, verb, Some(what), Does::Ahead(denied)));
+        }
+        for who in NOTICES_NOT {
+            SINGLED.iter().for_each(|what| unnoticed(who, verb, Some(what), Does::Nothing));
         }
     }
     phrases.values_mut().for_each(|of| of.sort_by_key(|(words, _)| std::cmp::Reverse(words.len())));

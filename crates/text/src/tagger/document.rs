@@ -11,9 +11,10 @@ use super::answers::answers;
 use super::assertion::{Assertion, statements};
 use super::chain::Span;
 use super::clauses::{SHORTENED, clauses};
+use super::edges::trimmed;
 use super::features::{abbreviations, features};
 use super::lexicon::Lexicons;
-use super::statement::Statement;
+use super::statement::{Beside, Statement};
 use super::ties::Tie;
 use super::tokens::{Token, tokens};
 
@@ -70,6 +71,8 @@ impl Said {
     /// The parts of a name that stand in one clause each and begin and end with a word; those without a word are none.
     fn parts(&self, name: Span, lowers: &[String]) -> Vec<Span> {
         let mut parts = Vec::new();
+        let at = trimmed(lowers, name.start..name.end);
+        let name = Span { start: at.start, end: at.end, ..name };
         let mut start = name.start;
         while start < name.end {
             let end = self.at(start).map_or(name.end, |(clause, _)| clause.end.min(name.end));
@@ -125,14 +128,41 @@ impl Document {
         Document { tokens, lowers, sentences, said, features, total, windows: Vec::new() }
     }
 
-    /// What is said of a name, by the clause that it begins in; `among` are the names of the text, itself with them.
-    pub fn said(&self, name: Span, among: &[Span]) -> Assertion {
+    /// What is said of a name, by the clause that it begins in; `among` are the names of the text, itself with them. `drug` is the
+    /// label of drugs, where that is known.
+    pub fn said(&self, name: Span, among: &[Span], drug: Option<usize>) -> Assertion {
         let Some((Range { start, end }, statement)) = self.said.at(name.start) else {
             return Assertion::default();
         };
-        let other = |other: &&Span| other.label != name.label && *start < other.end && other.end < name.start;
-        let others: Vec<usize> = among.iter().filter(other).map(|other| other.end - start).collect();
+        let apart = |other: &Span| other.end < name.start || name.end < other.start;
+        let other = |other: &&Span| {
+            other.label != name.label && *start <= other.start && other.end <= *end && apart(other)
+        };
+        let beside = |other: &Span| Beside {
+            at: other.start - start..other.end - start,
+            drug: drug.map(|drug| drug == other.label),
+        };
+        let others: Vec<Beside> = among.iter().filter(other).map(beside).collect();
         statement.of(name.start - start..name.end.min(*end) - start, &others)
+    }
+
+    /// Whether it is denied that a drug did what another name tells or, where it is no harm, that it was given for it. Each name
+    /// comes with whether it is denied itself; who no longer takes a drug may have been harmed by it.
+    pub fn denies(&self, drug: (Span, bool), other: (Span, bool), harm: bool) -> bool {
+        let ((drug, not_taken), (other, not_there)) = (drug, other);
+        match self.tie(drug, other) {
+            Tie::Denied => true,
+            Tie::Relieved if harm => true,
+            _ => not_there || not_taken && !(harm && self.outlives(drug, other)),
+        }
+    }
+
+    /// Whether a drug that is denied may have done what the other name tells.
+    fn outlives(&self, drug: Span, other: Span) -> bool {
+        let Some((Range { start, end }, statement)) = self.said.at(drug.start) else { return false };
+        let inside = *start <= other.start && drug.end <= *end && other.end <= *end;
+        let place = |name: Span| name.start - start..name.end - start;
+        inside && statement.outlives(place(drug), place(other))
     }
 
     /// What is said of the tie from one name to another.

@@ -181,7 +181,7 @@ impl EncoderTagger {
                 found.entities.push(Entity {
                     span: *span,
                     probability: probability.min(1.0),
-                    assertion: document.said(*span, &names),
+                    assertion: document.said(*span, &names, None),
                 });
             }
         }

@@ -14,7 +14,6 @@ use super::chain::{Chain, Span, Tags, select};
 use super::document::Document;
 use super::lexicon::{LEVELS, Lexicons};
 use super::relations::{HARM, Relation, pair};
-use super::ties::Tie;
 use model::manifest::{CrfConfig, NameCalibration, NameList, RelationConfig};
 use nn::{Init, Params};
 
@@ -45,7 +44,7 @@ pub struct Link {
     pub to: usize,
     /// Probability, given that the two are names.
     pub probability: f64,
-    /// Whether the text says that they do not belong together.
+    /// Whether the text denies it: that there is what it goes to, that the two belong together, or that the drug was ever given.
     pub denied: bool,
 }
 
@@ -297,6 +296,7 @@ impl Tagger {
     /// What is found in a text that [`Tagger::read_text`] has read.
     pub fn find(&self, document: &Document) -> Found {
         let mut found = Found::default();
+        let drug = self.relations.iter().find(|relation| relation.harm).map(|relation| relation.from);
         for sentence in &document.sentences {
             let scores = scores(self.tags.count(), &document.features[sentence.clone()], &self.weights);
             let sums = self.chain.sums(&scores, None);
@@ -311,19 +311,16 @@ impl Tagger {
             };
             let names: Vec<Span> = chosen.iter().map(|(span, _)| placed(*span)).collect();
             for (span, (_, probability)) in names.iter().zip(&chosen) {
-                let assertion = document.said(*span, &names);
+                let assertion = document.said(*span, &names, drug);
                 found.entities.push(Entity { span: *span, probability: probability.min(1.0), assertion });
             }
             let spans: Vec<Span> = chosen.into_iter().map(|(span, _)| span).collect();
             for (relation, model) in self.relations.iter().enumerate() {
                 let mut links = self.links(relation, model, lowers, &spans, first);
                 for link in &mut links {
-                    let [from, to] = [link.from, link.to].map(|place| found.entities[place].span);
-                    link.denied = match document.tie(from, to) {
-                        Tie::Told => false,
-                        Tie::Denied => true,
-                        Tie::Relieved => model.harm,
-                    };
+                    let [drug, other] = [link.from, link.to]
+                        .map(|place| (found.entities[place].span, found.entities[place].assertion.negated));
+                    link.denied = document.denies(drug, other, model.harm);
                 }
                 found.links.extend(links);
             }

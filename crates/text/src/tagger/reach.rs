@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::assertion::Assertion;
 use super::cues::Says;
-use super::statement::{Cue, Kind, Statement, Tells, Way};
+use super::statement::{Beside, Cue, Kind, Statement, Tells, Way};
 
 /// How many words of a list's member a cue reaches over.
 const REACH: usize = 7;
@@ -20,15 +20,20 @@ const BACK: usize = 6;
 
 impl Statement {
     /// What is said of the name at `span`, tokens of the sentence.
-    /// `others` are the ends of names of other labels.
-    pub fn of(&self, span: Range<usize>, others: &[usize]) -> Assertion {
-        let span = span.start + self.heading..span.end + self.heading;
-        self.told(&span, |cue| !self.leaves(cue, span.start, others))
+    /// `others` are the names of other labels.
+    pub fn of(&self, span: Range<usize>, others: &[Beside]) -> Assertion {
+        let moved = |at: &Range<usize>| at.start + self.heading..at.end + self.heading;
+        let span = moved(&span);
+        let others: Vec<Beside> =
+            others.iter().map(|other| Beside { at: moved(&other.at), drug: other.drug }).collect();
+        self.told(&span, |cue| {
+            !self.leaves(cue, span.start, &others) && !self.before_only(cue, &span, &others)
+        })
     }
 
     /// The same, of tokens that count from the heading's first.
     pub(super) fn said(&self, span: &Range<usize>) -> Assertion {
-        self.told(span, |_| true)
+        self.told(span, |cue| !self.before_only(cue, span, &[]))
     }
 
     fn told(&self, span: &Range<usize>, speaks: impl Fn(&Cue) -> bool) -> Assertion {
@@ -37,18 +42,18 @@ impl Statement {
     }
 
     /// Whether what a cue denies is another name, from which the sentence leads on to the name at `to`: "no bleeding on
-    /// warfarin".
-    fn leaves(&self, cue: &Cue, to: usize, others: &[usize]) -> bool {
+    /// warfarin". Or whether it only denies the use of a drug.
+    fn leaves(&self, cue: &Cue, to: usize, others: &[Beside]) -> bool {
         let ahead = cue.way == Way::Ahead && cue.says.any(Says::DENIED) && cue.at.end <= to;
-        let leads = |end: &usize| {
-            let at = end + self.heading;
+        let leads = |other: &Beside| {
+            let at = other.at.end;
             cue.at.end < at && at < to && self.tells[at] == Tells::LeadsOn
         };
-        ahead && others.iter().any(leads)
+        ahead && (others.iter().any(leads) || self.denies_a_use(cue, to, others))
     }
 
     /// Whether a cue speaks of the name at `span`.
-    fn reaches(&self, cue: &Cue, span: &Range<usize>) -> bool {
+    pub(super) fn reaches(&self, cue: &Cue, span: &Range<usize>) -> bool {
         let (start, end) = (cue.at.start, cue.at.end);
         match cue.way {
             // "Non-diabetic", but not "non-diabetic kidney disease".
@@ -139,7 +144,7 @@ impl Statement {
                 Kind::Semicolon => true,
                 Kind::Colon => !first && self.kinds[at - 1] != Kind::Person,
                 Kind::Turns | Kind::Circumstance => !relative,
-                Kind::Resumes => !relative && !first && (behind || past),
+                Kind::Resumes => !relative && !first && (behind || past || cue.with),
                 Kind::Returns => !first,
                 Kind::Patient => !first && (of_family || past || members > 1),
                 Kind::Pronoun => !first && (behind || past),
@@ -161,7 +166,8 @@ impl Statement {
                 _ => {}
             }
             // "Stroke (no deficits), hypertension".
-            if ends || changes || breaks || brackets < 0 || words > reach {
+            let before = denies && self.limits.iter().any(|limit| limit.at == at);
+            if ends || before || changes || breaks || brackets < 0 || words > reach {
                 return false;
             }
         }

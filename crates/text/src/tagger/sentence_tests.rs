@@ -29,7 +29,7 @@ pub fn check(rows: &[(&str, &[(&str, &str)])]) {
     for (text, names) in rows {
         let document = Document::new(text, &Lexicons::default(), 999);
         for (name, expected) in *names {
-            let told = letters(document.said(place(&document, name), &[]));
+            let told = letters(document.said(place(&document, name), &[], None));
             if told != *expected {
                 wrong.push(format!("{text} / {name}: {told}, not {expected}"));
             }
@@ -356,13 +356,13 @@ proptest! {
         let (start, end) = (one.min(other), one.max(other) + 1);
         for (name, _) in document.freed(vec![(Span { start, end, label: 0 }, 0.5)], 0) {
             prop_assert!(start <= name.start && name.start < name.end && name.end <= end, "{}", text);
-            let whole = document.said(name, &[]).negated;
+            let whole = document.said(name, &[], None).negated;
             let inside: Vec<usize> = named.iter().copied().filter(|at| (name.start..name.end).contains(at)).collect();
             let apart = |at: usize| matches!(document.lowers[at - 1].as_str(), "," | "but" | "reports" | ";");
             for (place, at) in inside.iter().copied().enumerate().skip(1) {
                 // Alone between two words that part names.
                 let alone = apart(at) && inside.get(place + 1).is_none_or(|next| apart(*next));
-                prop_assert!(!alone || document.said(Span { start: at, end: at + 1, label: 0 }, &[]).negated == whole, "{}: {:?}", text, name);
+                prop_assert!(!alone || document.said(Span { start: at, end: at + 1, label: 0 }, &[], None).negated == whole, "{}: {:?}", text, name);
             }
         }
     }

@@ -8,11 +8,14 @@
 use std::ops::Range;
 
 use super::answers::Answer;
-use super::cues::denials::{BEINGS, OXIDE_AFTER, OXIDE_BEFORE, PARTS};
+use super::cues::denials::{BEINGS, PARTS};
 use super::cues::people::{BESIDE, DETERMINERS, INFORMS, INFORMS_ALWAYS, NUMBERS, POSSESSIVES, is_heading};
-use super::cues::turns::{CAUSES, EXAMS, RESTS, UNITS};
+use super::cues::turns::{CAUSES, RESTS};
 use super::cues::{Does, Says, longest};
+use super::limits::{Limit, limits};
 use super::ties::{Untie, unties};
+use super::uses::{Use, uses};
+use super::words::{breaks, changes, closes, is_age, is_no_heading, is_of_exam, is_other_word, plain};
 
 /// Within how many words somebody who is named does what tells of the patient.
 const INFORMS_WITHIN: usize = 3;
@@ -48,6 +51,19 @@ pub(super) struct Cue {
     pub parts: bool,
     /// Whether somebody who was asked denies, who is asked for several things: "denies chest pain, dyspnea today".
     pub asked: bool,
+    /// Whether it denies all the time before: "never".
+    pub ever: bool,
+    /// Whether it says what somebody is without, who does more: "a man with no allergies developed hives".
+    pub with: bool,
+}
+
+/// A name of another label than the one that is asked about, by the tokens of the sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Its tokens.
+    pub at: Range<usize>,
+    /// Whether it is a drug, where that is known.
+    pub drug: Option<bool>,
 }
 
 /// What stands between a token and the one before.
@@ -149,6 +165,9 @@ pub struct Statement {
     pub(super) shouts: bool,
     pub(super) cues: Vec<Cue>,
     pub(super) unties: Vec<Untie>,
+    pub(super) limits: Vec<Limit>,
+    /// What each token says of a drug's use.
+    pub(super) uses: Vec<Use>,
 }
 
 impl Statement {
@@ -171,6 +190,8 @@ impl Statement {
             shouts: !words.iter().any(|word| word.contains(char::is_lowercase)),
             cues: Vec::new(),
             unties: unties(lowers),
+            limits: limits(lowers),
+            uses: uses(lowers),
         };
         let mut at = 0;
         while at < lowers.len() {
@@ -225,7 +246,7 @@ impl Statement {
     }
 
     pub(super) fn add(&mut self, at: Range<usize>, says: Says, way: Way) {
-        self.cues.push(Cue { at, says, way, parts: false, asked: false });
+        self.cues.push(Cue { at, says, way, parts: false, asked: false, ever: false, with: false });
     }
 
     /// A phrase that turns, resumes or returns.
@@ -256,7 +277,11 @@ impl Statement {
                 Does::Ahead(says) | Does::Opens(says) if ahead && !(back && closed) => {
                     let parts = PARTS.contains(&lowers[at.start]);
                     let asked = lowers[at.start].starts_with("den");
-                    self.cues.push(Cue { at: at.clone(), says, way: Way::Ahead, parts, asked });
+                    let ever = lowers[at.start] == "never";
+                    let with = matches!(lowers[at.start], "without" | "w")
+                        || at.start > 0 && matches!(lowers[at.start - 1], "with" | "having");
+                    let cue = Cue { at: at.clone(), says, way: Way::Ahead, parts, asked, ever, with };
+                    self.cues.push(cue);
                 }
                 Does::Adjective(says) if !is_age(lowers, at.start) => {
                     self.add(at.clone(), says, Way::Adjective);
@@ -282,9 +307,12 @@ impl Statement {
                 Does::Affirms => self.tells[at.start] = Tells::There,
                 Does::Notes if !is_of_exam(&lowers[at.end..]) => self.tells[at.start] = Tells::Noted,
                 Does::Subordinates => self.tells[at.start] = Tells::ByTheWay,
-                Does::Changes if lowers.get(at.end).is_some_and(|next| goes_into(next)) => {
+                Does::Changes if changes(&lowers[at.end..]) => {
                     self.tells[at.start] = Tells::Change;
                 }
+                // "Without having had a rash".
+                Does::Resumes
+                    if lowers[..at.start].last().is_some_and(|of| matches!(*of, "having" | "being")) => {}
                 Does::Resumes if matches!(lowers[at.start], "he" | "she" | "they" | "i" | "we") => {
                     self.kinds[at.start] = Kind::Pronoun;
                 }
@@ -309,7 +337,8 @@ impl Statement {
         let last = at + 1 == apart.len();
         if !follows && !last {
             let parts = at > 0 && apart[at];
-            self.cues.push(Cue { at: at..at + 1, says: Says::SUPPOSED, way: Way::Next, parts, asked: false });
+            self.add(at..at + 1, Says::SUPPOSED, Way::Next);
+            self.cues.last_mut().expect("it was added").parts = parts;
         }
         if at > 0 && (follows || last) {
             self.add(at..at + 1, Says::SUPPOSED, Way::Near);
@@ -352,94 +381,5 @@ impl Statement {
             _ if closed && dash.is_some() => self.add(dash.unwrap_or(at.start)..at.end, says, Way::List),
             _ => self.add(at, says, Way::Ahead),
         }
-    }
-}
-
-/// What a token is by itself.
-fn plain(lower: &str) -> Kind {
-    match lower {
-        "," | "，" | "、" => Kind::Comma,
-        "and" | "/" | "&" | "+" => Kind::And,
-        "or" | "nor" => Kind::Or,
-        ":" | "：" => Kind::Colon,
-        ";" | "；" => Kind::Semicolon,
-        "(" | "[" | "-" | "–" | "—" | "." | "?" | "*" | "•" => Kind::Open,
-        "induced" | "related" | "associated" => Kind::Ties,
-        _ if lower.starts_with(char::is_alphanumeric) => Kind::Word,
-        _ => Kind::Mark,
-    }
-}
-
-/// Whether nothing that belongs to a phrase follows it, if this is what follows.
-fn closes(next: &str) -> bool {
-    let word = matches!(next, "by" | "on" | "at" | "in" | "with" | "per" | "and" | "today");
-    word || matches!(next, "," | "." | ";" | ")" | "]" | "/" | "?" | "!" | "，" | "。")
-}
-
-/// Whether what follows a word is by what it was noted.
-fn is_of_exam(behind: &[&str]) -> bool {
-    matches!(behind, ["on" | "by" | "at", exam, ..] if EXAMS.contains(exam))
-}
-
-/// Whether a word leads from a change to what changes: "improvement in".
-fn goes_into(next: &str) -> bool {
-    matches!(next, "of" | "in" | "from" | "for" | "with" | "on" | "to" | "after")
-}
-
-/// Whether "old" tells an age: "a 65 year old".
-fn is_age(lowers: &[&str], at: usize) -> bool {
-    let before = at.checked_sub(1).map_or("", |at| lowers[at]);
-    lowers[at] == "old" && (UNITS.contains(&before) || matches!(before, "y" | "yo" | "-" | "/" | "s" | "'"))
-}
-
-/// Whether a phrase is a heading's abbreviation where no heading stands: "FH" is a disease too, "mo" a month.
-fn is_no_heading(lowers: &[&str], at: Range<usize>, heading: usize) -> bool {
-    let begins = at.start == heading || at.start == 0 || matches!(lowers[at.start - 1], ";" | ".");
-    match &lowers[at.clone()] {
-        ["mo" | "fa" | "sis" | "bro" | "family", ":"] => !begins,
-        ["fh" | "fmh"] => {
-            let says = longest(lowers, at.end).is_some_and(|(_, does)| does.contains(&Does::Resumes));
-            let joins = lowers.get(at.end).is_none_or(|next| {
-                matches!(plain(next), Kind::And | Kind::Or) || matches!(*next, "patient" | "patients")
-            });
-            !begins || says || joins
-        }
-        _ => false,
-    }
-}
-
-/// Where a dash between blanks or another column begins, which ends what is denied before.
-fn breaks(lowers: &[&str], gaps: &[Gap]) -> Vec<bool> {
-    // Where blanks stand around every mark they say nothing of a dash.
-    let spaced = (1..lowers.len()).any(|at| matches!(lowers[at], "," | ".") && gaps[at] != Gap::None);
-    let parts = |at: usize| match lowers[at] {
-        "-" | "–" | "—" => {
-            let free = gaps[at] != Gap::None && gaps.get(at + 1).is_some_and(|gap| *gap != Gap::None);
-            free && !spaced && plain(lowers[at + 1]) != Kind::Ties
-        }
-        "→" => true,
-        _ => gaps[at] == Gap::Wide,
-    };
-    (0..lowers.len()).map(|at| at > 0 && parts(at)).collect()
-}
-
-/// Whether a word is another than it looks: "NO" for nitric oxide, "May" for the month.
-fn is_other_word(lowers: &[&str], words: &[&str], at: usize, shouts: bool) -> bool {
-    let next = lowers.get(at + 1);
-    let digit = |word: &str| word.starts_with(|of: char| of.is_ascii_digit());
-    match words[at] {
-        _ if shouts => false,
-        // "6 w/o" is an age, and "no" an answer's or a number's.
-        "w" => at > 0 && digit(lowers[at - 1]),
-        "no" | "No" => match next {
-            Some(&".") => lowers.get(at + 2).is_some_and(|next| digit(next)),
-            next => matches!(next, Some(&("," | ";"))),
-        },
-        "NO" => {
-            next.is_none_or(|next| OXIDE_BEFORE.contains(next))
-                || at > 0 && OXIDE_AFTER.contains(&lowers[at - 1])
-        }
-        "May" => next.is_some_and(|next| next.starts_with(|digit: char| digit.is_ascii_digit())),
-        _ => false,
     }
 }

@@ -72,6 +72,11 @@ const BETWEEN: &[&str] = &[
     "clearly",
     "causally",
     "causal",
+    "commonly",
+    "significantly",
+    "previously",
+    "in",
+    "fact",
     "clear",
     "temporal",
     "evidently",
@@ -112,6 +117,11 @@ const CAUSES: &[&str] = &[
     "produce",
     "produced",
     "explained",
+    "correlated",
+    "come",
+    "came",
+    "result",
+    "stem",
 ];
 /// Phrases that tie a complaint to what helps against it.
 const RELIEVES: &[&[&str]] = &[
@@ -183,6 +193,8 @@ const NEAR: usize = 2;
 pub(super) fn unties(lowers: &[&str]) -> Vec<Untie> {
     let mut found = Vec::new();
     let near = |from: usize, to: usize| &lowers[from.min(lowers.len())..to.min(lowers.len())];
+    let stops = |words: &[&str]| words.iter().any(|word| STOPS.contains(word));
+    let lessens = |words: &[&str]| stops(words) || words.iter().any(|word| LESSENS.contains(word));
     for at in 0..lowers.len() {
         if lowers[at] == "unrelated" {
             found.push(Untie { at: at..at + 1, tie: Tie::Denied, of: Of::Any });
@@ -190,12 +202,12 @@ pub(super) fn unties(lowers: &[&str]) -> Vec<Untie> {
         if PREVENTS.contains(&lowers[at]) {
             found.push(Untie { at: at..at + 1, tie: Tie::Relieved, of: Of::DrugBefore });
         }
-        if lowers[at] == "despite" {
+        if lowers[at] == "despite" && !lessens(near(at + 1, at + 1 + NEAR)) {
             found.push(Untie { at: at..at + 1, tie: Tie::Relieved, of: Of::DrugBehind });
         }
-        let stops = |words: &[&str]| words.iter().any(|word| STOPS.contains(word));
-        let lessens = |words: &[&str]| stops(words) || words.iter().any(|word| LESSENS.contains(word));
-        if RECURS.contains(&lowers[at]) && stops(near(at + 1, at + 2 * STOPPED)) {
+        // "Angioedema has not recurred since lisinopril was stopped" held nothing down.
+        let denied = lowers[at.saturating_sub(NEAR)..at].iter().any(|word| DENIES.contains(word));
+        if RECURS.contains(&lowers[at]) && !denied && stops(near(at + 1, at + 2 * STOPPED)) {
             found.push(Untie { at: at..at + 1, tie: Tie::Relieved, of: Of::Stopped });
         }
         if DENIES.contains(&lowers[at]) {
@@ -224,7 +236,9 @@ impl Statement {
         let turns = |kind: &Kind| matches!(kind, Kind::Turns | Kind::Semicolon | Kind::Returns);
         let speaks = |untie: &&Untie| {
             let at = &untie.at;
-            let between = first.end <= at.start && at.end <= second;
+            // "The rash did not come from amoxicillin": a tagger may take the verb for a part of the name.
+            let inside = untie.tie == Tie::Denied && first.start < at.start;
+            let between = (first.end <= at.start || inside) && at.end <= second;
             let before = untie.tie == Tie::Relieved && at.end <= first.start && first.start <= at.end + NEAR;
             let from = if between { at.end } else { first.end };
             let of = match untie.of {

@@ -97,6 +97,12 @@ pub const FAMILY: &[&str] = &[
 pub const DENIES_FAMILY: &[&str] = &[
     "no family history",
     "no family history of",
+    "no one in the family",
+    "no one in her family",
+    "no one in his family",
+    "nobody in the family",
+    "nobody in her family",
+    "nobody in his family",
     "no family hx of",
     "no fhx of",
     "denies family history of",

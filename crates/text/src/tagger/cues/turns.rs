@@ -13,6 +13,12 @@ pub const TURNS: &[&str] = &[
     "apart from",
     "other than",
     "with the exception of",
+    "with exception of",
+    "besides",
+    "aside from",
+    "save for",
+    "but for",
+    "excepting",
 ];
 
 /// Tell when, why or of which: what was denied before them does not reach over them either.
