@@ -367,7 +367,11 @@ mod tests {
             ("ceftazidime", "aztreonam", Severity::Serious),
             ("carbapenem", "penicillin", Severity::Caution),
             ("prasugrel", "stroke", Severity::Contraindicated),
-            ("non-dihydropyridine calcium channel blocker", "ventricular tachycardia", Severity::Contraindicated),
+            (
+                "non-dihydropyridine calcium channel blocker",
+                "ventricular tachycardia",
+                Severity::Contraindicated,
+            ),
         ] {
             assert!(held(name).contains(&(about.to_owned(), severity)), "{name}: {:?}", held(name));
         }
