@@ -336,6 +336,17 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_nothing() {
+        assert_eq!(parse::<Vec<u16>>(b"[1970.0, 1e2, 7]").unwrap(), [1970, 100, 7]);
+        assert_eq!(parse::<Option<i64>>(b"-3.0").unwrap(), Some(-3));
+        for bad in ["[1970.5]", "[-1.0]", "[70000.0]", "[1e300]", "[null]", "[\"1\"]"] {
+            let problem = parse::<Vec<u16>>(bad.as_bytes()).unwrap_err();
+            assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
+            assert!(problem.errors[0].detail.starts_with("must be a whole number"), "{bad}: {problem:?}");
+        }
+    }
+
+    #[test]
     fn what_breaks_off_after_an_unknown_member_is_no_json() {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
