@@ -60,6 +60,8 @@ struct Reading {
     names: Group,
     behind: Group,
     except: Group,
+    /// How each of its units is written.
+    units: Vec<Group>,
 }
 
 /// An emergency in words.
@@ -136,6 +138,7 @@ impl RedFlags {
                 names: exact.add(&rule.names)?,
                 behind: exact.add(&rule.behind)?,
                 except: exact.add(&rule.except)?,
+                units: rule.units.iter().map(|unit| exact.add(&unit.written)).collect::<Result<_, _>>()?,
             });
         }
         let mut sets = BTreeMap::new();
@@ -314,13 +317,14 @@ impl RedFlags {
         age: Option<f64>,
     ) -> Vec<RedFlag> {
         let mut written: BTreeMap<&str, (&str, Vec<f64>)> = BTreeMap::new();
-        for Reading { rule, names, behind, except } in &self.readings {
+        for Reading { rule, names, behind, except, units } in &self.readings {
             let (_, values) = written.entry(&rule.sign).or_insert((&rule.unit, Vec::new()));
             for (context, clause, exact, _) in note {
                 let places = readings::Places {
                     names: exact.of(names),
                     behind: exact.of(behind),
                     except: exact.of(except),
+                    units: units.iter().map(|unit| exact.of(unit)).collect(),
                 };
                 values.extend(readings::numbers(clause, &places, rule, context));
             }

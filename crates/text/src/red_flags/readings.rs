@@ -14,11 +14,14 @@ const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec d
     liters lb lbs inch inches ft feet miles meters metres staff people persons patients employees \
     workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge page pages form forms degree degrees times fingers toes";
 /// What may stand between a name and its number where they belong together.
-const BETWEEN: [&str; 40] = [
+const BETWEEN: [&str; 45] = [
     "in", "blood", "serum", "plasma", "or", "arterial", "venous", "value", "*", "!", "h", "l", "hh", "ll",
     ".", "→", ":", "=", "-", ">", "<", "~", "≥", "≤", "@", "+", "is", "was", "of", "at", "to", "level",
     "now", "around", "about", "read", "reading", "reads", "为", "是",
+    "dropped", "fell", "down", "only", "today",
 ];
+/// What may stand between a number and its unit.
+const MARKS: [&str; 14] = ["(", "[", "h", "l", "hh", "ll", "!", "*", "-", "~", "to", "至", "到", "↓"];
 /// Words of a number in words before its last, at most ("one hundred and twenty-five").
 const LONGEST: usize = 5;
 /// Most words of what is in brackets between a name and its number ("SpO2 (RA): 74", "Pulse (!) 190").
@@ -34,6 +37,8 @@ pub struct Places<'h> {
     pub behind: &'h [Hit],
     /// What holds a name and means something else.
     pub except: &'h [Hit],
+    /// Its units as they are written, in the order of the rule.
+    pub units: Vec<&'h [Hit]>,
 }
 
 /// The numbers that a clause gives for a sign, in the sign's own unit. `context` says which readings are past.
@@ -43,13 +48,16 @@ pub fn numbers(
     reading: &ReadingRule,
     context: &Read,
 ) -> Vec<f64> {
-    let Places { names, behind, except } = places;
+    let Places { names, behind, except, units } = places;
     let mut excepted = vec![false; if except.is_empty() { 0 } else { words.len() }];
     except.iter().for_each(|other| excepted[other.start..other.end].fill(true));
     let is_free = |at: usize| except.is_empty() || !excepted[at];
     // A number in the sign's unit.
     let in_unit = |number: f64, at: usize, end: usize| {
-        let value = converted(number, &words[end..], reading)?;
+        let value = match written(words, at, end, units) {
+            Some(unit) => reading.units[unit].converted(number),
+            None => converted(number, &words[end..], reading)?,
+        };
         let plausible =
             reading.from.is_none_or(|from| value >= from) && reading.to.is_none_or(|to| value <= to);
         (plausible && !context.is_past(at, end)).then_some(value)
@@ -313,6 +321,25 @@ fn below_hundred(words: &[&str], at: usize) -> Option<(f64, usize)> {
     }
 }
 
+/// Which unit is written with the number that stands from `at` to `end`: closely behind it ("30 mg/dl", "33 H mmol/L",
+/// "30-40 (mg/dl)"), else before it ("(mg/dl): 30").
+fn written(words: &[&str], at: usize, end: usize, units: &[&[Hit]]) -> Option<usize> {
+    let all = || units.iter().enumerate().flat_map(|(unit, hits)| hits.iter().map(move |hit| (unit, hit)));
+    let skips = |words: &[&str]| {
+        let is_number = |word: &str| word.as_bytes()[0].is_ascii_digit();
+        words.iter().all(|word| MARKS.contains(word) || is_number(word))
+    };
+    let behind = all().filter(|(_, hit)| hit.start >= end && hit.start - end <= GAP);
+    let behind = behind.filter(|(_, hit)| skips(&words[end..hit.start]));
+    let behind = behind.min_by_key(|(_, hit)| (hit.start, words.len() - hit.end));
+    let joins = |words: &[&str]| words.iter().all(|word| BETWEEN.contains(word) || matches!(*word, ")" | "]"));
+    let before = || {
+        let before = all().filter(|(_, hit)| hit.end <= at && at - hit.end <= GAP);
+        before.filter(|(_, hit)| joins(&words[hit.end..at])).max_by_key(|(_, hit)| (hit.end, at - hit.start))
+    };
+    behind.or_else(before).map(|(unit, _)| unit)
+}
+
 /// A number in a sign's unit by the words behind it; none where they make it another quantity.
 fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64> {
     let unit = reading.unit.as_str();
@@ -325,20 +352,22 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
     }
     // "38 mg/dl" is no weight.
     let is_share = near.get(1) == Some(&"/") && unit.contains('/') && unit != "/min";
-    match (unit, &reading.other_unit) {
-        ("°C", _) if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
+    match unit {
+        "°C" if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
         // Nobody has 86 °C, and a body of 30 to 45 °C is 86 to 113 °F.
-        ("°C", _) if (86.0..=113.0).contains(&number) && !is(&["c", "℃", "celsius"]) => {
+        "°C" if (86.0..=113.0).contains(&number) && !is(&["c", "℃", "celsius"]) => {
             Some((number - 32.0) / 1.8)
         }
-        ("mmHg", _) if near.contains(&"kpa") => Some(number * 7.500_62),
+        "mmHg" if near.contains(&"kpa") => Some(number * 7.500_62),
         // Millimetres of mercury, and UCUM's "mm[Hg]".
-        ("mmHg", _) if near.starts_with(&["mm", "hg"]) || near.starts_with(&["mm", "[", "hg"]) => {
+        "mmHg" if near.starts_with(&["mm", "hg"]) || near.starts_with(&["mm", "[", "hg"]) => {
             Some(number)
         }
         _ if !is_share && next.is_some_and(|word| OTHER_UNITS.split(' ').any(|unit| unit == *word)) => None,
-        ("/min", _) if is(&["+"]) => None,
-        (_, Some(other)) if number >= other.from => Some((10.0 * number / other.divided_by).round() / 10.0),
-        _ => Some(number),
+        "/min" if is(&["+"]) => None,
+        _ => {
+            let other = reading.units.iter().find(|unit| unit.has_size(number));
+            Some(other.map_or(number, |unit| unit.converted(number)))
+        }
     }
 }

@@ -130,23 +130,42 @@ pub struct ReadingRule {
     /// Whether its parts may be written for their sum ("E2 V2 M3").
     #[serde(default)]
     pub components: bool,
-    /// Another unit, which the size of a number tells from the sign's own.
+    /// Units in which a number may be, the sign's own among them.
     #[serde(default)]
-    pub other_unit: Option<OtherUnit>,
+    pub units: Vec<UnitRule>,
     /// Phrases that hold a name and mean something else ("bp cuff"): a number behind it alone is no reading. Two
     /// pressures or a percentage are.
     #[serde(default)]
     pub except: Vec<String>,
 }
 
-/// A unit of smaller steps.
+/// A unit of a sign: what is written with the number decides, and where nothing is the number's size.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OtherUnit {
-    /// A number from this on is in it.
-    pub from: f64,
-    /// How many of its steps are one of the sign's own unit.
+pub struct UnitRule {
+    /// How it is written, as phrases ("mg / dl").
+    #[serde(default)]
+    pub written: Vec<String>,
+    /// A number from this on is in it where no unit is written.
+    #[serde(default)]
+    pub from: Option<f64>,
+    /// A number up to this is in it where no unit is written.
+    #[serde(default)]
+    pub to: Option<f64>,
+    /// How many of it are one of the sign's own unit.
     pub divided_by: f64,
+}
+
+impl UnitRule {
+    /// Whether the size of a number alone says that it is in this unit.
+    pub fn has_size(&self, number: f64) -> bool {
+        self.from.is_some_and(|from| number >= from) || self.to.is_some_and(|to| number <= to)
+    }
+
+    /// A number of this unit in the sign's own, to a tenth.
+    pub fn converted(&self, number: f64) -> f64 {
+        if self.divided_by == 1.0 { number } else { (10.0 * number / self.divided_by).round() / 10.0 }
+    }
 }
 
 /// An emergency in words.
