@@ -6,7 +6,8 @@
 //! no better than the network does.
 //!
 //! A sentence about other things is made of known n-grams too, in an order that no complaint has. So a package may
-//! also keep a model of its notes' characters ([`Language`]), and a note that it finds too unlikely is unlike.
+//! also keep a model of its notes' characters ([`Language`]), and a note that it finds too unlikely is unlike. So is one with a
+//! word in a script of which that model has no letter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor, safetensors};
 
 use super::language::Language;
+use super::scripts::Scripts;
 use super::terms::{self, Term};
 use model::Manifest;
 use model::manifest::{Architecture, BagConfig, Likeness, NGrams};
@@ -45,6 +47,8 @@ pub struct Familiarity {
     hashes: Vec<u32>,
     at_least: f32,
     order: Option<Order>,
+    /// What can be read at all; everything where the package does not say.
+    scripts: Option<Scripts>,
 }
 
 /// How likely the characters of a note have to be after one another.
@@ -100,12 +104,13 @@ impl Familiarity {
             _ => return Ok(None),
         };
         let Some(hashes) = known else { candle_core::bail!("the tensor \"{KNOWN}\" is absent") };
-        Ok(Some(Familiarity { config, hashes: hashes.to_vec1()?, at_least, order }))
+        let scripts = order.as_ref().map(|order| Scripts::of(&order.language));
+        Ok(Some(Familiarity { config, hashes: hashes.to_vec1()?, at_least, order, scripts }))
     }
 
     /// That of a bag with the n-grams `hashes`, in rising order.
     pub fn new(config: BagConfig, hashes: Vec<u32>) -> Familiarity {
-        Familiarity { config, hashes, at_least: 0.0, order: None }
+        Familiarity { config, hashes, at_least: 0.0, order: None, scripts: None }
     }
 
     /// The n-grams that it knows, rising.
@@ -116,6 +121,7 @@ impl Familiarity {
     /// Whether a normalised note is like those of training.
     pub fn knows(&self, text: &str) -> bool {
         self.has_seen(text, self.at_least)
+            && self.scripts.as_ref().is_none_or(|scripts| scripts.know(text))
             && self.order.as_ref().is_none_or(|order| order.distance(text) >= order.least)
     }
 
@@ -180,5 +186,35 @@ mod tests {
             let strict = Familiarity { order: Some(order), at_least: 0.0, ..known };
             assert!(strict.knows(note) && !strict.knows(stranger));
         }
+    }
+
+    /// That of a shipped package.
+    fn shipped(model: &str) -> Familiarity {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(model).join("1");
+        let manifest: Manifest =
+            serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+        let weights = safetensors::load(folder.join(&manifest.weights.file), &Device::Cpu).unwrap();
+        Familiarity::read(&folder, &manifest, &weights.into_iter().collect()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn one_word_in_another_script_is_unlike_however_many_others_are_known() {
+        let triage = shipped("triage");
+        for known in ["ankle pain", "general weakness, fever", "abdominal pain"] {
+            assert!(triage.knows(known), "{known}");
+            for strange in ["昏迷", "의식", "боль", "ألم", "痛い"] {
+                let note = format!("{known}, {known}, {known} {strange}");
+                assert!(!triage.knows(&note), "{note}");
+            }
+            for sign in ["β", "°c", "😀", "—", "ménière"] {
+                assert!(triage.scripts.as_ref().unwrap().know(&format!("{known} {sign}")), "{sign}");
+            }
+        }
+        let chinese = shipped("department-zh");
+        let note = "我有糖尿病十年了,一直吃药,现在血糖控制得不好,应该怎么办?";
+        for known in ["", "做了ct检查", "吃metformin", "β受体阻滞剂", "hbv-dna正常"] {
+            assert!(chinese.knows(&format!("{note}{known}")), "{known}");
+        }
+        assert!(!chinese.knows(&format!("{note}숨이 차다")));
     }
 }

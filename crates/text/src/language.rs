@@ -81,6 +81,13 @@ impl Language {
         Ok(Language::new((1..=order).map(table).collect::<candle_core::Result<_>>()?))
     }
 
+    /// Whether the texts had a character.
+    pub fn has_seen(&self, character: char) -> bool {
+        let mut hash = Hash::new(16 + 1);
+        hash.add(character.encode_utf8(&mut [0; 4]).as_bytes());
+        self.counts.first().is_some_and(|counts| counts.get(hash.value()) > 0)
+    }
+
     /// The mean natural logarithm of the probabilities of a text's characters (the blank at its end among
     /// them), and how many they are. Of a long text the beginning is looked at.
     pub fn mean_log_probability(&self, text: &str) -> (f64, usize) {

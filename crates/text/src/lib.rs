@@ -24,6 +24,7 @@ pub mod network;
 pub mod pretrained;
 pub mod record;
 pub mod red_flags;
+mod scripts;
 pub mod search;
 mod simplified;
 pub mod tagger;

@@ -150,7 +150,8 @@ pub fn likeness(m: &Manifest) -> String {
              {at_least:.3}, or whose characters are too unlikely after one another by the training notes' n-grams of up to {order} \
              characters: on {:.1} % of the validation notes, and on {:.1} % of texts that are no notes, from which the second \
              measure tells validation notes with an AUROC of {auroc:.4}. By these texts the lengths of n-grams and how a \
-             note's length counts were chosen; `docs/likeness.md` has figures of others.\n\n",
+             note's length counts were chosen; `docs/likeness.md` has figures of others. A note with a word in a \
+             script of which training had no letter is unlike it, too.\n\n",
             100.0 * abstained,
             100.0 * everyday_abstained
         ),

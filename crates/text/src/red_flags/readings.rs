@@ -17,8 +17,8 @@ const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec d
 const BETWEEN: [&str; 45] = [
     "in", "blood", "serum", "plasma", "or", "arterial", "venous", "value", "*", "!", "h", "l", "hh", "ll",
     ".", "→", ":", "=", "-", ">", "<", "~", "≥", "≤", "@", "+", "is", "was", "of", "at", "to", "level",
-    "now", "around", "about", "read", "reading", "reads", "为", "是",
-    "dropped", "fell", "down", "only", "today",
+    "now", "around", "about", "read", "reading", "reads", "为", "是", "dropped", "fell", "down", "only",
+    "today",
 ];
 /// What may stand between a number and its unit.
 const MARKS: [&str; 14] = ["(", "[", "h", "l", "hh", "ll", "!", "*", "-", "~", "to", "至", "到", "↓"];
@@ -332,7 +332,8 @@ fn written(words: &[&str], at: usize, end: usize, units: &[&[Hit]]) -> Option<us
     let behind = all().filter(|(_, hit)| hit.start >= end && hit.start - end <= GAP);
     let behind = behind.filter(|(_, hit)| skips(&words[end..hit.start]));
     let behind = behind.min_by_key(|(_, hit)| (hit.start, words.len() - hit.end));
-    let joins = |words: &[&str]| words.iter().all(|word| BETWEEN.contains(word) || matches!(*word, ")" | "]"));
+    let joins =
+        |words: &[&str]| words.iter().all(|word| BETWEEN.contains(word) || matches!(*word, ")" | "]"));
     let before = || {
         let before = all().filter(|(_, hit)| hit.end <= at && at - hit.end <= GAP);
         before.filter(|(_, hit)| joins(&words[hit.end..at])).max_by_key(|(_, hit)| (hit.end, at - hit.start))
@@ -360,9 +361,7 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
         }
         "mmHg" if near.contains(&"kpa") => Some(number * 7.500_62),
         // Millimetres of mercury, and UCUM's "mm[Hg]".
-        "mmHg" if near.starts_with(&["mm", "hg"]) || near.starts_with(&["mm", "[", "hg"]) => {
-            Some(number)
-        }
+        "mmHg" if near.starts_with(&["mm", "hg"]) || near.starts_with(&["mm", "[", "hg"]) => Some(number),
         _ if !is_share && next.is_some_and(|word| OTHER_UNITS.split(' ').any(|unit| unit == *word)) => None,
         "/min" if is(&["+"]) => None,
         _ => {
