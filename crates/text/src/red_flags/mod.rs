@@ -309,6 +309,16 @@ impl RedFlags {
         field.or_else(|| say(age::age)).or_else(|| say(age::of_child))
     }
 
+    /// The places of a clause's numbers that stand at a sign's name, each with the sign.
+    fn claims(&self, clause: &Clause, exact: &Hits) -> Vec<(&str, usize)> {
+        let mut claims = Vec::new();
+        for Reading { rule, names, except, .. } in &self.readings {
+            let places = readings::claimed(clause, exact.of(names), exact.of(except));
+            claims.extend(places.map(|at| (rule.sign.as_str(), at)));
+        }
+        claims
+    }
+
     /// Of the rules over one sign's number that hold, the most urgent.
     fn numbers(
         &self,
@@ -317,14 +327,17 @@ impl RedFlags {
         age: Option<f64>,
     ) -> Vec<RedFlag> {
         let mut written: BTreeMap<&str, (&str, Vec<f64>)> = BTreeMap::new();
+        let claims: Vec<Vec<(&str, usize)>> =
+            note.iter().map(|(_, clause, exact, _)| self.claims(clause, exact)).collect();
         for Reading { rule, names, behind, except, units } in &self.readings {
             let (_, values) = written.entry(&rule.sign).or_insert((&rule.unit, Vec::new()));
-            for (context, clause, exact, _) in note {
+            for ((context, clause, exact, _), claims) in note.iter().zip(&claims) {
                 let places = readings::Places {
                     names: exact.of(names),
                     behind: exact.of(behind),
                     except: exact.of(except),
                     units: units.iter().map(|unit| exact.of(unit)).collect(),
+                    claims,
                 };
                 values.extend(readings::numbers(clause, &places, rule, context));
             }

@@ -12,7 +12,8 @@ use super::rules::ReadingRule;
 const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec day days 年 月 天 小 分 个 万 week weeks wk wks \
     month months mo year years yr yrs yo y cm mm km kg kgs g mg mcg ml l lpm litre litres liter \
     liters lb lbs inch inches ft feet miles meters metres staff people persons patients employees \
-    workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge page pages form forms degree degrees times fingers toes";
+    workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge page pages form forms degree degrees times fingers toes \
+    公 斤 岁 厘 米 片 粒 颗 块 元 支 层 楼 号 秒 周 星";
 /// What may stand between a name and its number where they belong together.
 const BETWEEN: [&str; 45] = [
     "in", "blood", "serum", "plasma", "or", "arterial", "venous", "value", "*", "!", "h", "l", "hh", "ll",
@@ -39,6 +40,19 @@ pub struct Places<'h> {
     pub except: &'h [Hit],
     /// Its units as they are written, in the order of the rule.
     pub units: Vec<&'h [Hit]>,
+    /// Numbers at the name of a sign, which are of no other ("BP stable HR 60").
+    pub claims: &'h [(&'h str, usize)],
+}
+
+/// The places of the numbers that stand at a name, but for signs, where it means nothing else.
+pub fn claimed<'h>(
+    Clause { words }: &'h Clause,
+    names: &'h [Hit],
+    except: &'h [Hit],
+) -> impl Iterator<Item = usize> + 'h {
+    let holds = |other: &Hit, at: usize| (other.start..other.end).contains(&at);
+    let free = names.iter().filter(move |name| !except.iter().any(|other| holds(other, name.start)));
+    free.filter_map(|name| behind_signs(words, name.end))
 }
 
 /// The numbers that a clause gives for a sign, in the sign's own unit. `context` says which readings are past.
@@ -48,12 +62,19 @@ pub fn numbers(
     reading: &ReadingRule,
     context: &Read,
 ) -> Vec<f64> {
-    let Places { names, behind, except, units } = places;
+    let Places { names, behind, except, units, claims } = places;
     let mut excepted = vec![false; if except.is_empty() { 0 } else { words.len() }];
     except.iter().for_each(|other| excepted[other.start..other.end].fill(true));
     let is_free = |at: usize| except.is_empty() || !excepted[at];
+    let is_others = |at: usize| {
+        let mut signs = claims.iter().filter(|(_, place)| *place == at).map(|(sign, _)| *sign).peekable();
+        signs.peek().is_some() && signs.all(|sign| sign != reading.sign)
+    };
     // A number in the sign's unit.
     let in_unit = |number: f64, at: usize, end: usize| {
+        if reading.unit != "%" && percent(words, end) {
+            return None;
+        }
         let value = match written(words, at, end, units) {
             Some(unit) => reading.units[unit].converted(number),
             None => converted(number, &words[end..], reading)?,
@@ -71,7 +92,8 @@ pub fn numbers(
     if let Some(sum) = components(words, names).filter(|_| reading.components) {
         return vec![sum];
     }
-    let mut found = by_name(words, names, reading, &is_free, &value);
+    let own = |at: usize| if is_others(at) { None } else { value(at) };
+    let mut found = by_name(words, names, reading, &is_free, &own);
     if reading.under {
         let under = (2..words.len()).filter(|at| is_free(*at) && is_pressure(words, at - 2));
         found.extend(under.filter_map(value));
@@ -345,7 +367,7 @@ fn written(words: &[&str], at: usize, end: usize, units: &[&[Hit]]) -> Option<us
 fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64> {
     let unit = reading.unit.as_str();
     let near = &behind[..behind.len().min(4)];
-    let next = near.iter().find(|word| !matches!(**word, "°" | "º" | "deg" | "degrees" | "'"));
+    let next = near.iter().find(|word| !matches!(**word, "°" | "º" | "deg" | "degrees" | "'" | "多" | "余"));
     let is = |units: &[&str]| next.is_some_and(|word| units.contains(word));
     // "K 7.4 H" is high and no hour.
     if near.first() == Some(&"h") && near.get(1).is_none_or(|word| !word.starts_with(char::is_alphabetic)) {
@@ -354,6 +376,8 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
     // "38 mg/dl" is no weight.
     let is_share = near.get(1) == Some(&"/") && unit.contains('/') && unit != "/min";
     match unit {
+        // "BP 60 HR 120".
+        "mmHg" if near.first() == Some(&"hr") && self::number(behind, 1).is_some() => Some(number),
         "°C" if is(&["f", "℉", "°f", "fahrenheit"]) => Some((number - 32.0) / 1.8),
         // Nobody has 86 °C, and a body of 30 to 45 °C is 86 to 113 °F.
         "°C" if (86.0..=113.0).contains(&number) && !is(&["c", "℃", "celsius"]) => {

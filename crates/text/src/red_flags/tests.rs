@@ -346,3 +346,39 @@ fn a_rule_of_sets_holds_where_each_is_said_in_any_order_and_none_is_denied() {
     let error = RedFlags::parse(changed.to_string().as_bytes(), &manifest).unwrap_err();
     assert!(error.contains("no set is named \"nothing\""), "{error}");
 }
+
+#[test]
+fn a_unit_that_is_written_decides_and_a_number_at_another_signs_name_is_not_taken() {
+    let mut changed = rules();
+    let units = json!([{"written": ["mg / dl"], "from": 25, "divided_by": 18}, {"written": ["mmol"], "divided_by": 1}]);
+    let readings = changed["readings"].as_array_mut().unwrap();
+    readings.push(json!({"sign": "sugar", "unit": "mmol/L", "names": ["sugar"], "units": units}));
+    readings.push(json!({"sign": "pulse", "unit": "/min", "names": ["pulse"]}));
+    let numbers = changed["numbers"].as_array_mut().unwrap();
+    numbers.push(json!({"sign": "sugar", "below": 3, "at_least": "2"}));
+    numbers.push(json!({"sign": "sugar", "above": 29.9, "at_least": "2"}));
+    let flags = RedFlags::parse(changed.to_string().as_bytes(), &manifest(json!({"scale": "s"}))).unwrap();
+    for (note, flagged) in [
+        ("sugar 20 mg/dl", Some(("sugar", 1.1))),
+        ("sugar (mg/dl): 20", Some(("sugar", 1.1))),
+        ("sugar 20-24 (mg/dl)", Some(("sugar", 1.1))),
+        ("sugar 33 h mmol/l", Some(("sugar", 33.0))),
+        ("sugar 33", Some(("sugar", 1.8))),
+        ("sugar 20", None),
+        ("sugar 120 mg/dl", None),
+        ("sugar 28 mmol/l", None),
+        ("bp fine pulse 60", None),
+        ("sats fine pulse 60", None),
+        ("bp fine, 60% better", None),
+        ("bp fine 60", Some(("sbp", 60.0))),
+        ("bp 62 pulse 60", Some(("sbp", 62.0))),
+        ("bp 62 hr 160", Some(("sbp", 62.0))),
+    ] {
+        let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; 4] };
+        let found = flags.find(&record, &flags.scan(note));
+        let found: Vec<_> = found.iter().map(|flag| (flag.sign.as_str(), flag.value.clone())).collect();
+        let flagged: Vec<_> =
+            flagged.into_iter().map(|(sign, value)| (sign, FlagValue::Number(value))).collect();
+        assert_eq!(found, flagged, "{note}");
+    }
+}
