@@ -284,7 +284,7 @@ impl Config {
 
 /// The keys. A line that is no key is not repeated: somebody may have written the key itself.
 fn api_keys(reader: &mut Reader) -> Vec<ApiKey> {
-    let lines = reader.callers(&settings::API_KEYS);
+    let lines = reader.list(&settings::API_KEYS);
     let called = called(settings::API_KEYS.name);
     let mut keys: Vec<ApiKey> = Vec::new();
     for (index, line) in lines.iter().enumerate() {

@@ -128,6 +128,9 @@ pub struct EntityRelation {
     pub speculated: bool,
 }
 
+/// Most relations of an answer.
+const MAX_RELATIONS: usize = 100_000;
+
 /// What is in one note.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExtractResult {
@@ -240,6 +243,13 @@ pub async fn extract(
         find_model(&registry, &caller, request.model.as_deref(), Task::NoteExtraction, extracts, refuse)?;
     let texts = read(&request.records)?;
     let (results, timing) = find(&service, texts, deadline).await?;
+    let ties: usize = results.iter().map(|result| result.relations.len()).sum();
+    if ties > MAX_RELATIONS {
+        let detail = format!(
+            "{ties} relations were found; at most {MAX_RELATIONS} are answered at once: send fewer notes"
+        );
+        return Err(Problem::unprocessable(detail));
+    }
     let (model, version) = (service.manifest.name.clone(), service.manifest.version.clone());
     let answered = Answered::labels(&model, &version, results.iter().map(ExtractResult::counted));
     let answer = ExtractAnswer { model, version, results };

@@ -416,6 +416,11 @@ mod tests {
         let narrow = ask(json!({}), json!({"scope": "openid classify model=pneumonia"})).unwrap().models;
         assert!(narrow.include("pneumonia") && !narrow.include("triage"));
         assert!(!ask(json!({}), json!({"scope": "", "scp": ["model="]})).unwrap().models.include("triage"));
+        for slip in ["Model=pneumonia", "model:pneumonia", "MODEL", "model-pneumonia"] {
+            let models = ask(json!({}), json!({"scope": format!("classify {slip}")})).unwrap().models;
+            assert!(!models.include("triage") && !models.include("pneumonia"), "{slip}");
+        }
+        assert!(ask(json!({}), json!({"scope": "classify modelling"})).unwrap().models.include("triage"));
         assert!(ask(json!({"crit": ["b64"], "b64": false}), json!({})).is_none());
         for unseen in ["a\nb", "a\u{202e}b", "a\u{200b}b", "a\u{feff}", "a\u{2028}b"] {
             assert!(ask(json!({}), json!({"sub": unseen})).is_none(), "{unseen:?} is shown as another name");

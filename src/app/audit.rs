@@ -14,6 +14,7 @@ use super::backup::beside;
 use crate::config::{self, AuditMode, Config};
 use crate::store::audit::export;
 use crate::store::audit::verify::{self, Verified};
+use crate::store::import::Lined;
 use crate::store::{self, AuditKey, Naming, Store, StoreError, StoreOptions};
 use crate::telemetry::of_tenant;
 
@@ -193,8 +194,8 @@ async fn carry_out(url: &str, tenant: &str, key_file: Option<&str>, what: Audit)
     done
 }
 
-fn read(file: &Path) -> Result<BufReader<File>> {
-    Ok(BufReader::new(File::open(file).with_context(|| file.display().to_string())?))
+fn read(file: &Path) -> Result<BufReader<Lined<File>>> {
+    Ok(BufReader::new(Lined::new(File::open(file).with_context(|| file.display().to_string())?)))
 }
 
 fn verified(result: &Verified, key: &AuditKey) -> Result<()> {

@@ -55,7 +55,7 @@ impl DicomConfig {
     /// Reads them; `others` says whether addresses that others can reach are fine without a list of callers.
     pub(super) fn read(reader: &mut Reader, anonymous: bool, has_tls: bool) -> DicomConfig {
         let listen = reader.given(&settings::DICOM_LISTEN);
-        let callers = reader.callers(&settings::DICOM_CALLERS);
+        let callers = reader.list(&settings::DICOM_CALLERS);
         for caller in callers.iter().filter(|caller| AeTitle.parse(caller).is_none()) {
             reader.note(format!(
                 "{} has \"{caller}\", which is not {}",
@@ -98,7 +98,7 @@ impl DicomConfig {
             tls,
             peer,
             peer_ca,
-            models: reader.given(&settings::DICOM_MODELS).unwrap_or_default(),
+            models: reader.list(&settings::DICOM_MODELS),
             report: makes("sr"),
             capture: makes("sc"),
             associations: reader.value(&settings::DICOM_ASSOCIATIONS) as usize,

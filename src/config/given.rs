@@ -169,9 +169,9 @@ impl Reader {
         self.given(setting).or_else(default).expect("a setting that is read so has a default that it accepts")
     }
 
-    /// A list of those who are let in; none where nothing is said. Who gives one, and by mistake an empty one, does not mean that
-    /// everybody may come in.
-    pub fn callers<A: Accepts<Value = Vec<String>>>(&mut self, setting: &Setting<A>) -> Vec<String> {
+    /// A list, such as of those who are let in; none where nothing is said. Who gives one, and by mistake an empty one, does not mean
+    /// that everybody may come in.
+    pub fn list<A: Accepts<Value = Vec<String>>>(&mut self, setting: &Setting<A>) -> Vec<String> {
         let given = self.given(setting);
         if given.as_ref().is_some_and(Vec::is_empty) {
             self.note(format!(

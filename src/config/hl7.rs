@@ -37,7 +37,7 @@ impl Hl7Config {
     /// Reads them.
     pub(super) fn read(reader: &mut Reader, anonymous: bool) -> Hl7Config {
         let listen = reader.given(&settings::HL7_LISTEN);
-        let named = reader.callers(&settings::HL7_SENDERS);
+        let named = reader.list(&settings::HL7_SENDERS);
         let mut senders = Vec::new();
         for name in &named {
             match name.parse::<IpAddr>() {

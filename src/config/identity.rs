@@ -76,7 +76,16 @@ impl Models {
 
     /// Takes a word that names a model, and gives back any other.
     fn take<'a>(&mut self, word: &'a str) -> Option<&'a str> {
-        let Some(model) = word.strip_prefix(Models::PREFIX) else { return Some(word) };
+        let Some(model) = word.strip_prefix(Models::PREFIX) else {
+            // A narrowing that is written another way ("Model=pneumonia", "model:pneumonia") narrows to nothing: read as a word for somebody
+            // else it would open every model.
+            let behind =
+                word.get(..5).filter(|start| start.eq_ignore_ascii_case("model")).map(|_| &word[5..]);
+            if behind.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric())) {
+                self.0.get_or_insert_default();
+            }
+            return Some(word);
+        };
         self.0.get_or_insert_default().push(model.to_string());
         None
     }

@@ -150,7 +150,8 @@ impl Accepts for Text {
     }
 
     fn parse(&self, text: &str) -> Option<String> {
-        Some(text.to_string())
+        // Who leaves a value empty has forgotten it: a claim or an audience of no name is none.
+        (!text.trim().is_empty()).then(|| text.to_string())
     }
 }
 

@@ -29,7 +29,7 @@ impl TenantsConfig {
         known: bool,
     ) -> TenantsConfig {
         let setting = called(settings::TENANTS.name);
-        let names: Vec<String> = reader.given(&settings::TENANTS).unwrap_or_default();
+        let names: Vec<String> = reader.list(&settings::TENANTS);
         for (place, name) in names.iter().enumerate() {
             if !is_name(name) {
                 reader.note(format!("{setting} has \"{name}\"; a name must be {NAMES}"));
@@ -67,7 +67,7 @@ impl TenantsConfig {
             let called = called(settings::NETWORK_TENANT.name);
             reader.note(format!("{called} is \"{network}\", which {setting} does not name"));
         }
-        let entries = reader.given(&settings::TENANT_RECOMMENDERS).unwrap_or_default();
+        let entries = reader.list(&settings::TENANT_RECOMMENDERS);
         let mut recommenders = Vec::new();
         for entry in &entries {
             match entry.split_once('=').map(|(tenant, model)| (tenant.to_string(), model.to_string())) {

@@ -110,6 +110,24 @@ fn an_empty_list_of_those_who_are_let_in_is_not_all_of_them() {
 }
 
 #[test]
+fn a_value_that_is_given_and_empty_is_no_value() {
+    for line in [
+        "tenants = \"\"",
+        "tenants = []",
+        "jwt_tenant_claim = \"\"",
+        "jwt_audience = \" \"",
+        "jwt_issuer = \"\"",
+        "dicom_models = []",
+        "tenant_recommenders = \"\"",
+    ] {
+        let (_folder, settings) = over_file(&format!("{line}\n"), &[]);
+        let (_, problems) = Config::read(&settings);
+        let name = line.split(' ').next().unwrap().replace('_', "-");
+        assert!(problems.iter().any(|problem| problem.contains(&name)), "{line}: {problems:?}");
+    }
+}
+
+#[test]
 fn what_is_secret_is_not_repeated_and_what_goes_together_is_said() {
     let given = given(&[
         "--api-keys=ward:classify:hunter2, ward:everything:hunter2",

@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(15);
 /// How often an image is tried.
 const TRIES: i64 = 20;
+/// How often an image is read by servers that end meanwhile, or say nothing of it for another reason.
+const UNFINISHED: i64 = 2;
 /// Longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(300);
 /// Most workers.
@@ -77,7 +79,11 @@ async fn one(network: &Network) -> bool {
     // Others may wait for the next one.
     network.queued.notify_one();
     let begun = Instant::now();
-    let outcome = answered(network, &people, &taken, begun + limit).await;
+    // An image that ends the process that reads it would end every one that starts.
+    let outcome = match taken.unfinished > UNFINISHED {
+        true => Err(AnswerError::Failed(format!("the server ended {UNFINISHED} times while it was read"))),
+        false => answered(network, &people, &taken, begun + limit).await,
+    };
     if let Err(error) = &outcome
         && error.passes()
         && taken.tries < TRIES
@@ -89,6 +95,8 @@ async fn one(network: &Network) -> bool {
     // answer without its row by nothing.
     if state.audit.record(row(&taken, &outcome, begun).await).await.is_err() {
         tracing::warn!(number = taken.number, "a DICOM image waits for the audit");
+        let due = clock::now() + ms(pause(taken.tries, LONGEST));
+        let _ = people.store.give_back_dicom(taken.number, due).await;
         return false;
     }
     let kept = match &outcome {
@@ -112,6 +120,8 @@ async fn one(network: &Network) -> bool {
     };
     if let Err(error) = kept {
         tracing::warn!(number = taken.number, %error, "an answer to a DICOM image was not kept; it is tried again");
+        let due = clock::now() + ms(pause(taken.tries, LONGEST));
+        let _ = people.store.give_back_dicom(taken.number, due).await;
         return false;
     }
     let result = if outcome.is_ok() { "answered" } else { "failed" };

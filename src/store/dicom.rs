@@ -105,6 +105,8 @@ pub struct Queued {
     pub number: i64,
     /// How often it was taken, this time included.
     pub tries: i64,
+    /// How often of those in a row, this time included, nobody said what came of it.
+    pub unfinished: i64,
     /// The image.
     pub instance: Received,
 }
@@ -234,7 +236,7 @@ pub(super) const RESULT: &str =
 from_columns! {
     ResultRow { sop_instance, series, study, sop_class, source, image, patient, model, version, created, metadata }
     FileRow { sop_instance, file, tries }
-    QueueRow { number, tries, sop_instance, image, study, patient, caller, address, received, file }
+    QueueRow { number, tries, unfinished, sop_instance, image, study, patient, caller, address, received, file }
 }
 
 /// A row of `dicom_results` without its file.
@@ -282,6 +284,7 @@ pub(super) struct FileRow {
 pub(super) struct QueueRow {
     number: i64,
     tries: i64,
+    unfinished: i64,
     sop_instance: String,
     image: String,
     study: String,
@@ -294,10 +297,21 @@ pub(super) struct QueueRow {
 
 impl From<QueueRow> for Queued {
     fn from(row: QueueRow) -> Queued {
-        let QueueRow { number, tries, sop_instance, image, study, patient, caller, address, received, file } =
-            row;
+        let QueueRow {
+            number,
+            tries,
+            unfinished,
+            sop_instance,
+            image,
+            study,
+            patient,
+            caller,
+            address,
+            received,
+            file,
+        } = row;
         let file = file.into();
         let instance = Received { sop_instance, image, study, patient, caller, address, received, file };
-        Queued { number, tries, instance }
+        Queued { number, tries, unfinished, instance }
     }
 }

@@ -28,14 +28,15 @@ const MAX_LINE: usize = 16 << 20;
 
 /// A file, of which no line is longer than [`MAX_LINE`]: a line is held whole, so one without an end would
 /// take all memory.
-struct Lined<R> {
+pub struct Lined<R> {
     file: R,
     line: u64,
     length: usize,
 }
 
 impl<R> Lined<R> {
-    fn new(file: R) -> Self {
+    /// The file from its beginning.
+    pub fn new(file: R) -> Self {
         Self { file, line: 1, length: 0 }
     }
 }

@@ -115,11 +115,12 @@ macro_rules! adapter {
                 Box::pin(async move {
                     let _turn = self.turn().await?;
                     let row = sqlx::query_as::<_, QueueRow>(concat!(
-                        "UPDATE dicom_queue SET due = $2, tries = tries + 1 WHERE number = (
+                        "UPDATE dicom_queue SET due = $2, tries = tries + 1, unfinished = unfinished + 1 WHERE number = (
                              SELECT number FROM dicom_queue WHERE failure IS NULL AND due <= $1
                              ORDER BY due, number LIMIT 1 ",
                         $skip,
-                        ") RETURNING number, tries, sop_instance, image, study, patient, caller, address, received, file"
+                        ") RETURNING number, tries, unfinished, sop_instance, image, study, patient, caller, address,
+                             received, file"
                     ))
                     .bind(now)
                     .bind(until)
@@ -133,7 +134,7 @@ macro_rules! adapter {
             fn give_back_dicom(&self, number: i64, due: Millis) -> Answer<'_, ()> {
                 Box::pin(async move {
                     let _turn = self.turn().await?;
-                    sqlx::query("UPDATE dicom_queue SET due = $2 WHERE number = $1")
+                    sqlx::query("UPDATE dicom_queue SET due = $2, unfinished = 0 WHERE number = $1")
                         .bind(number)
                         .bind(due)
                         .execute(&self.pool)

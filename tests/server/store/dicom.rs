@@ -101,9 +101,12 @@ async fn an_image_that_was_taken_is_taken_again_when_its_time_has_passed(databas
     assert_eq!(store.take_dicom(2000, 3000).await.unwrap(), None);
     let again = store.take_dicom(2500, 3500).await.unwrap().unwrap();
     assert_eq!((again.number, again.tries), (taken.number, 2));
+    // Of both nobody said what came of it; of what was given back somebody did.
+    assert_eq!((taken.unfinished, again.unfinished), (1, 2));
     store.give_back_dicom(again.number, 2600).await.unwrap();
     assert_eq!(store.take_dicom(2599, 9999).await.unwrap(), None);
-    assert!(store.take_dicom(2600, 9999).await.unwrap().is_some());
+    let given_back = store.take_dicom(2600, 9999).await.unwrap().unwrap();
+    assert_eq!((given_back.tries, given_back.unfinished), (3, 1));
 }
 
 async fn an_image_goes_with_its_answer_and_a_failure_keeps_its_reason(database: Database) {

@@ -2,6 +2,8 @@
 //! drugs of medications and vaccines. An item's id follows from the resource alone, so that a second import
 //! finds the first one's.
 
+use std::collections::HashSet;
+
 use recommend::{Contraindications, Item, Kind, Recorded, normalise};
 use serde_json::{Map, Value};
 
@@ -93,11 +95,8 @@ pub fn put_texts(attributes: &mut Map<String, Value>, name: &str, texts: Vec<Str
     }
     let list = attributes.entry(name).or_insert_with(|| Value::Array(Vec::new()));
     if let Value::Array(list) = list {
-        for text in texts.into_iter().map(Value::String) {
-            if !list.contains(&text) {
-                list.push(text);
-            }
-        }
+        let mut seen: HashSet<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        list.extend(texts.into_iter().filter(|text| seen.insert(text.clone())).map(Value::String));
     }
 }
 

@@ -2,6 +2,8 @@
 //! passed over. What a member looks like in another release of FHIR is kept where it tells the releases
 //! apart: see `version`.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -198,14 +200,9 @@ impl CodeableConcept {
     /// All other words for it: texts and displays, each once.
     pub fn synonyms(&self) -> Vec<String> {
         let words = self.words();
-        let mut synonyms: Vec<String> = Vec::new();
         let displays = self.coding.iter().filter_map(|coding| coding.display.as_deref());
-        for text in self.text.as_deref().into_iter().chain(displays).map(clean) {
-            if !text.is_empty() && Some(&text) != words.as_ref() && !synonyms.contains(&text) {
-                synonyms.push(text);
-            }
-        }
-        synonyms
+        let texts = self.text.as_deref().into_iter().chain(displays).map(clean);
+        once(texts.filter(|text| !text.is_empty() && Some(text) != words.as_ref()))
     }
 
     /// The concept, with what these are called among its words: they are parts of it, and their codes are not its own.
@@ -244,19 +241,19 @@ impl CodeableConcept {
 
     /// All codes, each with its system, once.
     pub fn codes(&self) -> Vec<String> {
-        let mut codes: Vec<String> = Vec::new();
-        for code in self.coding.iter().filter_map(Coding::qualified).map(|code| clean(&code)) {
-            if !codes.contains(&code) {
-                codes.push(code);
-            }
-        }
-        codes
+        once(self.coding.iter().filter_map(Coding::qualified).map(|code| clean(&code)))
     }
 
     /// Whether one of the codes is one of these, whatever its system.
     pub fn has(&self, codes: &[&str]) -> bool {
         self.coding.iter().filter_map(|coding| coding.code.as_deref()).any(|code| codes.contains(&code))
     }
+}
+
+/// Each text once, in their order: there may be a hundred thousand in a message.
+fn once(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    texts.filter(|text| seen.insert(text.clone())).collect()
 }
 
 /// Most characters of a text.

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 /// Most segments of a message.
 const MOST: usize = 10_000;
+/// Most repetitions of a field: a person has a few names and numbers, and an allergy a few codes.
+const MOST_REPETITIONS: usize = 1_000;
 
 /// Why a message is not taken: the place, the code of table 0357, and the words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +55,7 @@ impl Message {
     /// Reads a message. Segments end with carriage returns as the standard says; where a message has none, with line feeds.
     ///
     /// # Errors
-    /// It has no sound header, or too many segments.
+    /// It has no sound header, or too many segments or repetitions.
     pub fn read(text: &str) -> Result<Message, Hl7Error> {
         let no_header = || Hl7Error::new("MSH", 100, "a message begins with MSH and its five separators");
         let rest = text.strip_prefix("MSH").ok_or_else(no_header)?;
@@ -76,6 +78,13 @@ impl Message {
                 return Err(Hl7Error::new("MSH", 100, format!("the message has more than {MOST} segments")));
             }
             let mut fields: Vec<String> = line.split(separators.field).map(str::to_string).collect();
+            if fields.iter().any(|field| field.matches(separators.repetition).count() >= MOST_REPETITIONS) {
+                let detail = format!(
+                    "segment {} has a field of more than {MOST_REPETITIONS} repetitions",
+                    segments.len() + 1
+                );
+                return Err(Hl7Error::new("MSH", 100, detail));
+            }
             if segments.is_empty() {
                 // The separator itself is the first field of a header.
                 fields.insert(1, separators.field.to_string());
@@ -385,5 +394,7 @@ mod tests {
             assert_eq!(Message::read(bad).unwrap_err().place, "MSH", "{bad}");
         }
         assert!(Message::read(&format!("MSH|^~\\&|\r{}", "Z\r".repeat(MOST))).is_err());
+        let repeated = |times: usize| Message::read(&format!("MSH|^~\\&|\rAL1|1||{}", "a^b~".repeat(times)));
+        assert!(repeated(MOST_REPETITIONS).is_err() && repeated(MOST_REPETITIONS - 1).is_ok());
     }
 }

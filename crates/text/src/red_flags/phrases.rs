@@ -22,41 +22,45 @@ pub struct Clause<'a> {
 /// The clauses of a normalised note.
 pub fn clauses(text: &str) -> Vec<Clause<'_>> {
     let mut clauses = vec![Clause { words: Vec::new() }];
-    let mut start = None;
+    let mut start: Option<usize> = None;
+    // Of the word that has begun: looked at once more for every letter of it, a long one would take hours.
+    let mut word = Shape::default();
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         let end = at + character.len_utf8();
         let next = characters.peek().map(|(_, next)| *next);
+        let digit = next.is_some_and(|c| c.is_ascii_digit());
         // "38.5" and "2.5" are one word, and so is "t38.5".
-        let point = character == '.'
-            && start.is_some_and(|from: usize| is_name_and_digits(&text[from..at]))
-            && next.is_some_and(|c| c.is_ascii_digit());
+        let point = character == '.' && word.is_name_and_digits() && digit;
         // "40,9" and "7,1" are numbers, too; "80,72" are two.
         let point = point
             || character == ','
-                && start
-                    .is_some_and(|from| is_digits(&text[from..at]) && !text[..from].ends_with(['/', ',']))
-                && next.is_some_and(|c| c.is_ascii_digit())
+                && start.is_some_and(|from| word.is_short_number() && !text[..from].ends_with(['/', ',']))
+                && digit
                 && !text[end + 1..].starts_with(|c: char| c.is_ascii_digit() || c == ',');
         let apostrophe = matches!(character, '\'' | '’' | '`') && start.is_some();
         // So is "b.p.": its last full stop ends no clause.
-        let initials = character == '.' && start.is_some_and(|from| is_initials(&text[from..at], next));
+        let initials = character == '.' && word.is_initials(next);
         let ideograph = is_ideograph(character);
         if (character.is_alphanumeric() && !ideograph) || point || apostrophe || initials {
             // A unit behind a digit ("70mmhg", "4cm") is a word of its own.
             if let Some(from) = start
-                && text[from..at].bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','))
+                && word.is_number
                 && character.is_alphabetic()
                 && let Some(clause) = clauses.last_mut()
             {
                 clause.words.push(&text[from..at]);
                 start = None;
             }
-            start = start.or(Some(at));
+            if start.is_none() {
+                (start, word) = (Some(at), Shape::default());
+            }
+            word.add(character);
             continue;
         }
         let Some(clause) = clauses.last_mut() else { break };
         clause.words.extend(start.take().map(|from| &text[from..at]));
+        word = Shape::default();
         let ends = matches!(character, '.' | '!' | '?' | ';' | '。' | '；' | '？' | '！' | '\n');
         // "Chest pain? No." is one statement, and "(!)" the mark of a value.
         let ends = match character {
@@ -77,8 +81,56 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
     clauses
 }
 
-fn is_digits(word: &str) -> bool {
-    (1..=GAP).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit())
+/// What a word that has begun is made of.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    /// Its length in bytes.
+    length: usize,
+    /// Letters before its first digit, and whether digits alone follow these.
+    letters: usize,
+    digits: bool,
+    /// Digits, full stops and commas alone.
+    is_number: bool,
+    /// Single letters, each but the last with its full stop; and whether a full stop or nothing was last.
+    is_initials: bool,
+    stopped: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { length: 0, letters: 0, digits: true, is_number: true, is_initials: true, stopped: true }
+    }
+}
+
+impl Shape {
+    fn add(&mut self, character: char) {
+        let (letter, digit) = (character.is_ascii_alphabetic(), character.is_ascii_digit());
+        self.is_initials &= if self.stopped { letter } else { character == '.' };
+        self.stopped = character == '.';
+        self.is_number &= digit || matches!(character, '.' | ',');
+        // Letters first, and nothing but digits behind them.
+        match letter && self.letters == self.length {
+            true => self.letters += 1,
+            false => self.digits &= digit,
+        }
+        self.length += character.len_utf8();
+    }
+
+    /// Digits, or a short name and digits.
+    fn is_name_and_digits(&self) -> bool {
+        self.letters <= GAP && self.length > self.letters && self.digits
+    }
+
+    /// A few digits.
+    fn is_short_number(&self) -> bool {
+        (1..=GAP).contains(&self.length) && self.letters == 0 && self.digits
+    }
+
+    /// Whether a full stop behind it belongs to it: single letters, each with its full stop.
+    fn is_initials(&self, next: Option<char>) -> bool {
+        let letters = self.is_initials && self.length > 0 && !self.stopped;
+        letters && (self.length > 1 || next.is_some_and(char::is_alphabetic))
+    }
 }
 
 /// Whether what follows a question is "no".
@@ -86,19 +138,6 @@ fn is_answered(behind: &str) -> bool {
     let word = behind.trim_start();
     let no = ["no", "none", "n", "denies"].iter().find_map(|no| word.strip_prefix(no));
     no.is_some_and(|rest| rest.trim_start().is_empty() || rest.trim_start().starts_with(['.', ',', ';', '|']))
-}
-
-/// Digits, or a short name and digits.
-fn is_name_and_digits(word: &str) -> bool {
-    let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    word.len() - digits.len() <= GAP && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Whether a full stop after `word` belongs to it: single letters, each with its full stop.
-fn is_initials(word: &str, next: Option<char>) -> bool {
-    let letters =
-        word.split('.').all(|part| part.len() == 1 && part.bytes().all(|b| b.is_ascii_alphabetic()));
-    letters && (word.len() > 1 || next.is_some_and(char::is_alphabetic))
 }
 
 /// What is looked for in a clause.

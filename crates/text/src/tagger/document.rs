@@ -202,8 +202,12 @@ impl Document {
     }
 }
 
+/// Most tokens of a sentence.
+const LONGEST: usize = 512;
+
 /// Tokens of every sentence: one ends at a line's end, unless the line was only full, and at a full stop, question or
-/// exclamation mark before a blank and a capital letter, unless the stop belongs to a shortened word.
+/// exclamation mark before a blank and a capital letter, unless the stop belongs to a shortened word. One that does not end is
+/// cut at [`LONGEST`]: what is looked for within a sentence grows with the square of its length.
 pub(super) fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -218,7 +222,7 @@ pub(super) fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<
             }
             _ => false,
         };
-        if line || stop && !between.is_empty() && capital() {
+        if line || stop && !between.is_empty() && capital() || at - start >= LONGEST {
             found.push(start..at);
             start = at;
         }
@@ -256,6 +260,13 @@ mod tests {
             .collect();
         assert_eq!(read, ["Dr. Smith saw H. pylori, 7.5 mg given.", "Not well?", "No fever .", "Resting"]);
         assert_eq!(document.features.len(), document.tokens.len());
+    }
+
+    #[test]
+    fn a_sentence_that_does_not_end_is_cut() {
+        let document = Document::new(&"rash and ".repeat(1000), &Lexicons::default(), 10_000);
+        let lengths: Vec<usize> = document.sentences.iter().map(ExactSizeIterator::len).collect();
+        assert_eq!(lengths, [512, 512, 512, 464]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! whose probabilities, less a threshold, sum to the most. Where a right name is worth as much as a
 //! wrong one costs, the threshold is a half; the measure of this field, F1, is highest somewhat below.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use candle_core::{Device, Result, Tensor, bail};
 
@@ -21,6 +21,8 @@ use nn::{Init, Params};
 const LEAST: f64 = 0.05;
 /// A pair less probable than this is none.
 const TOGETHER: f64 = 0.5;
+/// How many names on each side of another are looked at as what it may belong to.
+const NEAREST: usize = 6;
 
 /// A name that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -336,19 +338,31 @@ impl Tagger {
         spans: &[Span],
         first: usize,
     ) -> Vec<Link> {
-        let places = |label: usize| (0..spans.len()).filter(move |at| spans[*at].label == label);
         let mut links = Vec::new();
-        for from in places(model.from) {
-            for to in places(model.to) {
-                let probability = model.probability(&pair(lowers, spans, spans[from], spans[to]));
-                if probability >= TOGETHER {
-                    let (from, to) = (first + from, first + to);
-                    links.push(Link { relation, from, to, probability, denied: false });
-                }
+        for (from, to) in pairs(spans, model.from, model.to) {
+            let probability = model.probability(&pair(lowers, spans, spans[from], spans[to]));
+            if probability >= TOGETHER {
+                let (from, to) = (first + from, first + to);
+                links.push(Link { relation, from, to, probability, denied: false });
             }
         }
         links
     }
+}
+
+/// The names of two labels, in the order of a sentence, that may belong together: those of which one is among the [`NEAREST`] of its
+/// label on a side of the other. All of a list of effects have its one drug, and of hundreds of drugs and effects not each has each.
+fn pairs(spans: &[Span], from: usize, to: usize) -> BTreeSet<(usize, usize)> {
+    let places =
+        |label: usize| -> Vec<usize> { (0..spans.len()).filter(|at| spans[*at].label == label).collect() };
+    let (from, to) = (places(from), places(to));
+    let near = |others: &[usize], at: usize| {
+        let behind = others.partition_point(|other| *other < at);
+        others[behind.saturating_sub(NEAREST)..others.len().min(behind + NEAREST)].to_vec()
+    };
+    let ahead = from.iter().flat_map(|at| near(&to, *at).into_iter().map(|other| (*at, other)));
+    let back = to.iter().flat_map(|at| near(&from, *at).into_iter().map(|other| (other, *at)));
+    ahead.chain(back).collect()
 }
 
 /// What every token says for each of `tags` tags.
@@ -366,6 +380,22 @@ pub fn scores(tags: usize, features: &[Vec<u32>], weights: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_those_belong_together_that_stand_near() {
+        let spans = |labels: &[usize]| -> Vec<Span> {
+            let span = |(at, label): (usize, &usize)| Span { start: 2 * at, end: 2 * at + 1, label: *label };
+            labels.iter().enumerate().map(span).collect()
+        };
+        // One drug and a list of effects, and the other way round.
+        let list = [vec![0], vec![1; 40]].concat();
+        assert_eq!(pairs(&spans(&list), 0, 1).len(), 40);
+        assert_eq!(pairs(&spans(&list), 1, 0).len(), 40);
+        let few: Vec<usize> = (0..12).map(|at| at % 2).collect();
+        assert_eq!(pairs(&spans(&few), 0, 1).len(), 36, "each with each");
+        let many: Vec<usize> = (0..1000).map(|at| at % 2).collect();
+        assert!(pairs(&spans(&many), 0, 1).len() <= 500 * 4 * NEAREST);
+    }
 
     /// A tagger that takes every word with the suffix "itis" for a disease, every "xyz" for a drug, and
     /// two of them for a pair where "causes" stands between.
