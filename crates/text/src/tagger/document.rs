@@ -207,7 +207,7 @@ const LONGEST: usize = 512;
 
 /// Tokens of every sentence: one ends at a line's end, unless the line was only full, and at a full stop, question or
 /// exclamation mark before a blank and a capital letter, unless the stop belongs to a shortened word. One that does not end is
-/// cut at [`LONGEST`]: what is looked for within a sentence grows with the square of its length.
+/// cut at [`LONGEST`], behind a comma where there is one: what is looked for within a sentence grows with the square of its length.
 pub(super) fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -222,9 +222,15 @@ pub(super) fn sentences(text: &str, tokens: &[Token], lowers: &[String]) -> Vec<
             }
             _ => false,
         };
-        if line || stop && !between.is_empty() && capital() || at - start >= LONGEST {
+        if line || stop && !between.is_empty() && capital() {
             found.push(start..at);
             start = at;
+        } else if at - start >= LONGEST {
+            let comma =
+                (start + LONGEST / 2..at).rev().find(|place| matches!(lowers[*place].as_str(), "," | ";"));
+            let end = comma.map_or(at, |place| place + 1);
+            found.push(start..end);
+            start = end;
         }
     }
     if start < tokens.len() {
