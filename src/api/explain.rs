@@ -129,9 +129,11 @@ async fn place(
     deadline: Instant,
 ) -> Result<SemaphorePermit<'static>, Problem> {
     let (format, options) = (*format, DecodeOptions { max_pixels, frame });
-    let declared = head::read(bytes, move |bytes| vision::declared(format, bytes, &options).size).await;
-    let (width, height) = declared.ok_or_else(Problem::internal)?;
-    let pixels = width.saturating_mul(height);
+    let declared = head::read(bytes, move |bytes| vision::declared(format, bytes, &options)).await;
+    let declared = declared.ok_or_else(Problem::internal)?;
+    let pixels = |(width, height): (u64, u64)| width.saturating_mul(height);
+    // Pixels that are not square become square ones, and no more of them than an image may have.
+    let pixels = pixels(declared.square_size()).min(max_pixels).max(pixels(declared.size));
     let units = (pixels.saturating_mul(BYTES_PER_PIXEL) >> 20).clamp(1, u64::from(PICTURES)) as u32;
     match timeout_at(deadline.into(), ROOM.acquire_many(units)).await {
         Ok(Ok(permit)) => Ok(permit),

@@ -155,7 +155,8 @@ pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
     let source = Source::read(|tag| found.get(&tag).cloned())?;
     let mut picture = Sha256::new();
     // By what the file is taken for a model reads it or does not: that may stand in a sequence or follow from its class.
-    let identity = vision::declared(Format::Dicom, file, &DecodeOptions::default()).identity;
+    let declared = vision::declared(Format::Dicom, file, &DecodeOptions::default());
+    let (identity, shape) = (declared.identity, declared.pixel_shape);
     for word in [identity.modality.unwrap_or_default(), identity.body_part.unwrap_or_default()] {
         picture.update((word.len() as u64).to_be_bytes());
         picture.update(word);
@@ -165,7 +166,13 @@ pub fn source(file: &[u8]) -> Result<Source, AnswerError> {
     picture.update([identity.inhuman.into()]);
     picture.update(identity.age.unwrap_or(u16::MAX).to_be_bytes());
     vision::picture_bytes(file, |part| picture.update(part));
-    Ok(source.digested(&picture.finalize()))
+    if shape.is_square() {
+        return Ok(source.digested(&picture.finalize()));
+    }
+    // Attributes that are not among those of the pixels may say it, and how an image is answered depends on it.
+    let (tall, wide) = shape.terms();
+    [tall, wide].iter().for_each(|side| picture.update(side.to_be_bytes()));
+    Ok(source.of_pixels(tall, wide).digested(&picture.finalize()))
 }
 
 /// The models that answer an image: of those that are configured, or else of those whose manifest names its modality,

@@ -16,7 +16,7 @@ use super::pool::{AskError, Timing};
 use super::prediction::Reason;
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{ImageInput, Input};
+use model::manifest::{ImageInput, Input, Reading};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
@@ -203,7 +203,13 @@ impl SegmentService {
             let error = DecodeError::TooLarge { width, height, limit: self.max_pixels };
             return Err(SegmentsError::Decode { index, error });
         }
-        let needed = declared.memory.saturating_add(segment::memory(pixels, self.input.channels));
+        let reading = self.manifest.segmentation.as_ref().map(|segmentation| segmentation.reading);
+        let (width, height) = match reading {
+            Some(Reading::Tiles { .. }) => declared.square_size(),
+            _ => declared.size,
+        };
+        let square = width.saturating_mul(height);
+        let needed = declared.memory.saturating_add(segment::memory(pixels, square, self.input.channels));
         if needed > limit {
             let error = DecodeError::TooMuchMemory { needed, limit };
             return Err(SegmentsError::Decode { index, error });

@@ -122,3 +122,46 @@ async fn many_images_are_not_explained_at_once() {
     let strange = Client::new().post(server.at("/v1/images/classify?model=pneumonia&explain=yes"));
     assert_eq!(strange.body(chest_phantom(0, 40).unwrap()).send().await.unwrap().status(), 400);
 }
+
+#[tokio::test]
+async fn a_film_of_pixels_that_are_not_square_is_answered_and_drawn_as_it_is_shown() {
+    use clinical::dicom::{DataSet, tags};
+    let server = Server::start(&shipped_models(), &[]);
+    let png = chest_phantom(0, 96).unwrap();
+    let plain = classified(&server, "", png.clone()).await;
+    let picture = decode(Format::Png, &png, &DecodeOptions::default()).unwrap();
+    let Samples::Gray8(values) = picture.into_samples() else { panic!("a grey picture") };
+    // Each row twice, of pixels half as tall as they are wide.
+    let rows: Vec<u8> = values.chunks(96).flat_map(|row| [row, row].concat()).collect();
+    for (tag, vr, text) in [
+        (tags::PIXEL_ASPECT, b"IS", "1\\2"),
+        (tags::PIXEL_SPACING, b"DS", "0.2\\0.4"),
+        (0x0018_1164, b"DS", "0.2\\0.4"),
+    ] {
+        let mut film = DataSet::new();
+        film.text(tags::SOP_CLASS, b"UI", "1.2.840.10008.5.1.4.1.1.1")
+            .words(tags::SAMPLES, &[1])
+            .text(tags::PHOTOMETRIC, b"CS", "MONOCHROME2")
+            .words(tags::ROWS, &[192])
+            .words(tags::COLUMNS, &[96])
+            .words(tags::BITS_ALLOCATED, &[8])
+            .text(0x0028_1050, b"DS", "128")
+            .text(0x0028_1051, b"DS", "256")
+            .text(tag, vr, text)
+            .bytes(tags::PIXELS, rows.clone());
+        let ask = async |path: &str| {
+            let request = Client::new().post(server.at(path)).body(film.file());
+            request.header("content-type", "application/dicom").send().await.unwrap()
+        };
+        let response = ask("/v1/images/classify?model=pneumonia&explain=true").await;
+        let result = &response.json::<Value>().await.unwrap()["results"][0];
+        let probability = |result: &Value| result["predictions"][0]["probability"].as_f64().unwrap();
+        assert_eq!(result["predictions"][0]["label"], plain["results"][0]["predictions"][0]["label"]);
+        assert!((probability(result) - probability(&plain["results"][0])).abs() < 0.02, "{result}");
+        let area = serde_json::json!({"left": 0, "top": 0, "width": 96, "height": 192});
+        assert_eq!(result["evidence"]["area"], area);
+        let drawn = ask("/v1/images/explain?model=pneumonia").await.bytes().await.unwrap();
+        let drawn = decode(Format::Png, &drawn, &DecodeOptions::default()).unwrap();
+        assert_eq!((drawn.width(), drawn.height()), (192, 192));
+    }
+}

@@ -311,11 +311,9 @@ async fn what_cannot_be_outlined_is_refused() {
     assert_eq!(models["task"], "image-segmentation");
 }
 
-#[tokio::test]
-async fn regions_of_a_dicom_image_are_a_segmentation_in_its_study() {
+/// The picture as a DICOM image of the patient p1.
+fn dicom() -> clinical::dicom::DataSet {
     use clinical::dicom::{DataSet, tags};
-    let folder = tempfile::tempdir().unwrap();
-    let server = server(folder.path());
     let pixels = (0..7000).map(|at| if is_bright(at / 100, at % 100) { 230 } else { 20 }).collect();
     let mut image = DataSet::new();
     image
@@ -330,6 +328,36 @@ async fn regions_of_a_dicom_image_are_a_segmentation_in_its_study() {
         .words(tags::COLUMNS, &[100])
         .words(tags::BITS_ALLOCATED, &[8])
         .bytes(tags::PIXELS, pixels);
+    image
+}
+
+#[tokio::test]
+async fn regions_of_pixels_that_are_not_square_lie_on_the_pixels_of_the_file() {
+    use clinical::dicom::tags;
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let mut image = dicom();
+    image.text(tags::PIXEL_ASPECT, b"IS", "2\\1");
+    let ask = async |accept: &str| {
+        let request = Client::new().post(server.at("/v1/images/segment?model=spots")).body(image.file());
+        request.header("content-type", "application/dicom").header("accept", accept).send().await.unwrap()
+    };
+    let result = &json_of(ask("application/json").await).await["results"][0];
+    assert_eq!((&result["height"], &result["width"]), (&json!(70), &json!(100)));
+    let file = ask("application/dicom").await.bytes().await.unwrap();
+    let found = vision::attributes(&file, &[tags::PIXEL_ASPECT, tags::ROWS, tags::PIXELS]).unwrap();
+    assert_eq!((&found[&tags::PIXEL_ASPECT][..3], &found[&tags::ROWS][..]), (&b"2\\1"[..], &[70, 0][..]));
+    let bits = &found[&tags::PIXELS];
+    let is_marked = |at: usize| bits[at / 8] >> (at % 8) & 1 == 1;
+    assert!((0..7000).all(|at| is_marked(at) == is_bright(at as u32 / 100, at as u32 % 100)));
+}
+
+#[tokio::test]
+async fn regions_of_a_dicom_image_are_a_segmentation_in_its_study() {
+    use clinical::dicom::tags;
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let mut image = dicom();
     let ask = async |accept: &str, kind: &str, body: Vec<u8>| {
         let request = Client::new().post(server.at("/v1/images/segment?model=spots")).body(body);
         request.header("content-type", kind).header("accept", accept).send().await.unwrap()

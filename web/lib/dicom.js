@@ -6,9 +6,11 @@ const UNDEFINED = 0xffffffff, ITEM = 0xfffee000, ITEM_END = 0xfffee00d, SEQUENCE
 const IMPLICIT = "1.2.840.10008.1.2", EXPLICIT = "1.2.840.10008.1.2.1", BIG = "1.2.840.10008.1.2.2", DEFLATED = "1.2.840.10008.1.2.1.99", JPEG = "1.2.840.10008.1.2.4.50";
 
 const PIXELS = 0x7fe00010, MODALITY_TABLES = 0x00283000, VOI_TABLES = 0x00283010, SHARED_GROUPS = 0x52009229, FRAME_GROUPS = 0x52009230,
-  TRANSFORMATION = 0x00289145, FRAME_VOI = 0x00289132;
+  TRANSFORMATION = 0x00289145, FRAME_VOI = 0x00289132, MEASURES = 0x00289110, FRAME_PIXELS = 0x00289443;
+/** What says how tall a pixel is and how wide: distances before their ratio. */
+const SPACINGS = [0x00280030, 0x00181164, 0x00182010, 0x00280034];
 /** Sequences that are read, for where no value representation says that they are sequences. */
-const SEQUENCES = new Set([MODALITY_TABLES, VOI_TABLES, SHARED_GROUPS, FRAME_GROUPS, TRANSFORMATION, FRAME_VOI]);
+const SEQUENCES = new Set([MODALITY_TABLES, VOI_TABLES, SHARED_GROUPS, FRAME_GROUPS, TRANSFORMATION, FRAME_VOI, MEASURES, FRAME_PIXELS]);
 
 /** Whether these first bytes are those of a Part 10 file. */
 export function isDicom(bytes) {
@@ -52,6 +54,12 @@ function elements(view, at, end, form, group = null) {
   return { set, at };
 }
 
+/** A finite decimal number, also with a comma for the point or a unit behind it; of what is none, undefined. */
+function decimal(text) {
+  const plain = /^[-+.\deE]*/.exec(text.trim().replace(",", "."))[0].replace(/[eE]+$/, "");
+  return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : undefined;
+}
+
 /** Elements with the means to read values: each is undefined where there is none. */
 function values(view, set, little) {
   const words = (tag) => {
@@ -68,10 +76,8 @@ function values(view, set, little) {
     /** Letters and digits count, neither their case nor what is between. */
     name: (tag) => text(tag).replace(/[^a-z0-9]/gi, "").toUpperCase(),
     /** The first of several. An empty value is none, and no zero. */
-    number: (tag) => {
-      const first = text(tag).split("\\")[0].trim();
-      return first === "" || Number.isNaN(Number(first)) ? undefined : Number(first);
-    },
+    number: (tag) => decimal(text(tag).split("\\")[0]),
+    numbers: (tag) => text(tag).split("\\").map(decimal),
     item: (tag, index = 0) => {
       const item = set.get(tag)?.items?.[index];
       return item && values(view, item, little);
@@ -132,12 +138,35 @@ export function rescale(image, frame) {
   return slope === 0 ? { slope: 1, intercept: 0 } : { slope, intercept: from.number(0x00281052) ?? 0 };
 }
 
-/** The window that the file asks for; none where it says nothing. */
+/** The groups of a frame and of all frames, as far as they are there, and the file itself. */
+const sayers = ({ file }, frame, ...tags) =>
+  [...[file.item(FRAME_GROUPS, frame), file.item(SHARED_GROUPS)].flatMap((one) => tags.map((tag) => one?.item(tag))), file].filter(Boolean);
+
+/** The first window that the file asks for: numbers, and a width. None where it says nothing. */
 export function asked(image, frame) {
-  const from = of(image, frame, FRAME_VOI), center = from.number(0x00281050), width = from.number(0x00281051);
-  if (center === undefined || !(width > 0)) return null;
-  const name = from.name(0x00281056);
-  return { center, width, shape: name === "SIGMOID" || name === "LINEAREXACT" ? name : width < 1 ? "LINEAREXACT" : "LINEAR" };
+  for (const from of sayers(image, frame, FRAME_VOI)) {
+    const centers = from.numbers(0x00281050), widths = from.numbers(0x00281051);
+    const at = centers.findIndex((center, place) => center !== undefined && widths[place] > 0);
+    if (at < 0) continue;
+    const name = from.name(0x00281056), center = centers[at], width = widths[at];
+    return { center, width, shape: name === "SIGMOID" || name === "LINEAREXACT" ? name : width < 1 ? "LINEAREXACT" : "LINEAR" };
+  }
+  return null;
+}
+
+/** Width and height of a frame in square pixels, as it is shown: longer along the longer side of its pixels. What cannot be (more
+ * than ten times as long one way as the other) says nothing, and what cannot be seen (less than a hundredth) is square. */
+export function squareSize(image, frame) {
+  const { columns, rows } = image;
+  for (const from of sayers(image, frame, MEASURES, FRAME_PIXELS)) {
+    for (const tag of SPACINGS) {
+      const [tall, wide] = from.numbers(tag), ratio = tall / wide, more = Math.max(ratio, 1 / ratio);
+      if (!(tall > 0 && wide > 0 && more <= 10 + 1e-9)) continue;
+      if (more < 1.01) return [columns, rows];
+      return ratio > 1 ? [columns, Math.round(rows * ratio)] : [Math.round(columns / ratio), rows];
+    }
+  }
+  return [columns, rows];
 }
 
 /** Fragments of JPEG data, joined to frames: each frame begins with the marker that every JPEG begins with. What stands before the

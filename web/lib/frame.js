@@ -1,7 +1,7 @@
 // Drawing one frame of a DICOM file as the server reads it: stored values become a quantity by slope and intercept, the quantity
 // a brightness by the window, and MONOCHROME1 is inverted (PS3.3 sections C.7.6.3, C.11.1 and C.11.2).
 
-import { asked, rescale } from "./dicom.js";
+import { asked, rescale, squareSize } from "./dicom.js";
 
 /** The values of a frame, counted from 0: the quantities of a grey one, the colours of another. Throws where there are none. */
 export async function load(image, frame) {
@@ -21,11 +21,16 @@ export function windowOf(image, { frame, low, high }) {
   return asked(image, frame) ?? { center: (low + high) / 2, width: high - low, shape: "LINEAREXACT" };
 }
 
-/** Draws a frame that is loaded. */
-export function paint(image, { quantities: all, shown, data }, canvas, window) {
-  const { rows, columns, file } = image;
-  Object.assign(canvas, { width: columns, height: rows });
-  const context = canvas.getContext("2d"), out = context.createImageData(columns, rows);
+/** Most pixels of a canvas that every browser draws. */
+const MOST_PIXELS = 64 << 20;
+
+/** Draws a frame that is loaded, in square pixels. */
+export function paint(image, { frame, quantities: all, shown, data }, canvas, window) {
+  const { rows, columns, file } = image, [width, height] = squareSize(image, frame);
+  const square = (width === columns && height === rows) || width * height > MOST_PIXELS;
+  const own = square ? canvas : document.createElement("canvas");
+  Object.assign(own, { width: columns, height: rows });
+  const context = own.getContext("2d"), out = context.createImageData(columns, rows);
   if (data) out.data.set(data);
   else {
     const shape = file.name(0x20500020), inverse = shape === "INVERSE" || (shape !== "IDENTITY" && image.photometric === "MONOCHROME1");
@@ -37,6 +42,9 @@ export function paint(image, { quantities: all, shown, data }, canvas, window) {
     }
   }
   context.putImageData(out, 0, 0);
+  if (square) return;
+  Object.assign(canvas, { width, height });
+  canvas.getContext("2d").drawImage(own, 0, 0, width, height);
 }
 
 function brightness(value, { center, width, shape }) {

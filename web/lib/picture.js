@@ -22,7 +22,8 @@ const COLOURS = [[111, 199, 194], [240, 192, 112], [201, 160, 240], [246, 160, 1
 export function picture(shot, { moved, settled }) {
   const view = h("div.view"), frames = h("div.controls"), levels = h("div.controls"), strength = h("div.controls.evidence"), addresses = [];
   const closed = new AbortController(), explained = new Map();
-  let shown = false, opacity = null, turn = 0;
+  // Columns and rows of a DICOM file, whose picture may be drawn longer or broader than they are.
+  let shown = false, opacity = null, turn = 0, stored = null;
   const made = { element: h("div", view, frames, levels, strength), close: () => { closed.abort(); addresses.forEach((one) => URL.revokeObjectURL(one)); } };
   const address = (blob) => {
     const one = URL.createObjectURL(blob);
@@ -56,6 +57,7 @@ export function picture(shot, { moved, settled }) {
     } catch {
       return none(t(large ? "picture.large" : "picture.dicom"));
     }
+    stored = [read.columns, read.rows];
     const canvas = h("canvas", { role: "img", "aria-label": t("picture.alt", { name: file.name }) });
     const state = { frame: shot.frame - 1, window: null, touched: false, loaded: null };
     const draw = async () => {
@@ -98,12 +100,13 @@ export function picture(shot, { moved, settled }) {
     if (!answer) return;
     await painted;
     if (mine !== turn || !shown) return;
+    const under = view.querySelector("img, canvas"), size = [under.naturalWidth || under.width, under.naturalHeight || under.height];
     if (answer.regions) {
       if (answer.abstained || !answer.regions.length) return;
       const [height, width] = [answer.height, answer.width];
       const canvas = h("canvas.over", { width, height, "aria-hidden": "true" }), context = canvas.getContext("2d", { willReadFrequently: true });
       answer.regions.forEach((region, index) => region.rle && outline(context, region.rle, COLOURS[index % COLOURS.length]));
-      over(canvas, t("outlines"), 1);
+      over(fitted(size, canvas), t("outlines"), 1);
     } else if (parameters("POST /v1/images/classify").includes("explain") && answer.label !== null) {
       const query = new URLSearchParams({ model: model.name, explain: "true" });
       if (shot.frame > 1) query.set("frame", shot.frame);
@@ -113,8 +116,7 @@ export function picture(shot, { moved, settled }) {
       }
       const evidence = await explained.get(path).catch(() => explained.delete(path) && null);
       if (!evidence || mine !== turn || !shown) return;
-      const under = view.querySelector("img, canvas");
-      const heat = heated(evidence, under.naturalWidth || under.width, under.naturalHeight || under.height);
+      const heat = heated(evidence, size, stored ?? size);
       over(heat, t("evidence"), 0.6, h("p.small.soft", { id: "legend" }, h("b.for", t("evidence.red")), " ", t("evidence.for"), " ", h("strong", isolated(evidence.label)), ", ",
         h("b.against", t("evidence.blue")), " ", t("evidence.against")));
     }
@@ -132,8 +134,17 @@ export function picture(shot, { moved, settled }) {
   return made;
 }
 
-/** Evidence as a canvas of the picture's size: what speaks for the label in red, what speaks against it in blue, nothing elsewhere. */
-function heated({ height, width, values, area }, pictureWidth, pictureHeight) {
+/** A drawing over a picture of this size, as long and broad as that. */
+function fitted([width, height], drawing) {
+  if (drawing.width * height === drawing.height * width) return drawing;
+  const canvas = h("canvas.over", { width, height, "aria-hidden": "true" });
+  canvas.getContext("2d").drawImage(drawing, 0, 0, width, height);
+  return canvas;
+}
+
+/** Evidence as a canvas of the picture's size: what speaks for the label in red, what speaks against it in blue, nothing elsewhere.
+ * Its area is told in the pixels stored, of which there may be others than are drawn. */
+function heated({ height, width, values, area }, [pictureWidth, pictureHeight], [columns, rows]) {
   const grid = h("canvas", { width, height }), pixels = grid.getContext("2d").createImageData(width, height);
   const most = Math.max(STRONG, ...values.map(Math.abs));
   values.forEach((value, at) => pixels.data.set([...(value > 0 ? FOR : AGAINST), Math.round(255 * Math.abs(value) / most)], at * 4));
@@ -141,7 +152,8 @@ function heated({ height, width, values, area }, pictureWidth, pictureHeight) {
   // No larger than a screen: it has as many parts as the grid.
   const scale = Math.min(1, 1024 / Math.max(pictureWidth, pictureHeight));
   const canvas = h("canvas.over", { width: Math.max(1, Math.round(pictureWidth * scale)), height: Math.max(1, Math.round(pictureHeight * scale)), role: "img", "aria-label": t("evidence") });
-  canvas.getContext("2d").drawImage(grid, area.left * scale, area.top * scale, area.width * scale, area.height * scale);
+  const across = scale * pictureWidth / columns, down = scale * pictureHeight / rows;
+  canvas.getContext("2d").drawImage(grid, area.left * across, area.top * down, area.width * across, area.height * down);
   return canvas;
 }
 

@@ -205,7 +205,7 @@ pub struct Page {
 struct Motion([f32; 4]);
 
 impl Page {
-    /// A picture at its own size, or resized to the network's where it is read whole.
+    /// A picture at its own size in square pixels, or resized to the network's where it is read whole.
     ///
     /// # Errors
     /// A picture that cannot be resized.
@@ -213,7 +213,7 @@ impl Page {
         let Example { image, mask, .. } = example;
         let (width, height) = match reading {
             Reading::Whole => (input.width, input.height),
-            Reading::Tiles { .. } => (image.width(), image.height()),
+            Reading::Tiles { .. } => image.square_size(),
         };
         let own = ImageInput { width, height, crop: Crop::None, ..input.clone() };
         let planes = Preprocessor::new(own)?.run(image)?;

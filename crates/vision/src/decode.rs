@@ -9,6 +9,7 @@
 use thiserror::Error;
 
 use super::image::{Image, ShapeError};
+use super::pixel_shape::PixelShape;
 use super::{dicom, jpeg, png};
 
 /// The image formats that are read.
@@ -198,8 +199,18 @@ pub struct Declared {
     pub memory: u64,
     /// Width and height in pixels.
     pub size: (u64, u64),
+    /// How tall pixels are for their width. PNG's and JPEG's are square: their densities are about paper, and no browser goes by
+    /// them.
+    pub pixel_shape: PixelShape,
     /// What a DICOM file says that it is.
     pub identity: dicom::Identity,
+}
+
+impl Declared {
+    /// Width and height in square pixels.
+    pub fn square_size(&self) -> (u64, u64) {
+        self.pixel_shape.square_size(self.size)
+    }
 }
 
 /// Reads what the header of a file declares, without taking memory for its pixels.

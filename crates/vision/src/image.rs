@@ -6,12 +6,15 @@
 
 use thiserror::Error;
 
+use super::pixel_shape::PixelShape;
+
 /// An image: `width` x `height` pixels in rows from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     width: u32,
     height: u32,
     samples: Samples,
+    shape: PixelShape,
 }
 
 /// The values of an image, row by row; the three values of a colour pixel lie side by side.
@@ -59,7 +62,7 @@ impl Samples {
 }
 
 impl Image {
-    /// An image of `width` x `height` pixels. Neither may be zero, and the number of values must
+    /// An image of `width` x `height` square pixels. Neither may be zero, and the number of values must
     /// be `width * height * channels`.
     pub fn new(width: u32, height: u32, samples: Samples) -> Result<Image, ShapeError> {
         let channels = samples.channels();
@@ -67,7 +70,12 @@ impl Image {
         if expected == 0 || expected != samples.len() as u128 {
             return Err(ShapeError { width, height, channels, values: samples.len() });
         }
-        Ok(Image { width, height, samples })
+        Ok(Image { width, height, samples, shape: PixelShape::SQUARE })
+    }
+
+    /// The same image, of pixels of this shape.
+    pub fn of_pixels(self, shape: PixelShape) -> Image {
+        Image { shape, ..self }
     }
 
     /// An image from 8-bit grey values in rows, as data sets store them.
@@ -88,6 +96,18 @@ impl Image {
     /// Height in pixels, at least 1.
     pub fn height(&self) -> u32 {
         self.height
+    }
+
+    /// How tall its pixels are for their width.
+    pub fn pixel_shape(&self) -> PixelShape {
+        self.shape
+    }
+
+    /// Width and height in square pixels, as it is shown.
+    pub fn square_size(&self) -> (u32, u32) {
+        let (width, height) = self.shape.square_size((self.width.into(), self.height.into()));
+        let side = |length: u64| u32::try_from(length).unwrap_or(u32::MAX).max(1);
+        (side(width), side(height))
     }
 
     /// Values a pixel: 1 or 3.

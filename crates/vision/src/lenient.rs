@@ -8,7 +8,7 @@ use crate::{DecodeOptions, Format, Samples, declared, decode};
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 /// A data element in explicit little endian.
-fn element(tag: u32, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+pub(crate) fn element(tag: u32, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(((tag >> 16) as u16).to_le_bytes());
     bytes.extend((tag as u16).to_le_bytes());

@@ -11,6 +11,7 @@
 
 mod cnn;
 mod convnext;
+mod crop;
 pub mod decode;
 mod denoiser;
 mod densenet;
@@ -27,6 +28,7 @@ pub mod names;
 pub mod network;
 pub mod onnx;
 pub mod phantom;
+mod pixel_shape;
 mod png;
 pub mod preprocess;
 mod resnet;
@@ -41,7 +43,8 @@ pub mod write;
 pub use decode::{Declared, DecodeError, DecodeOptions, Format, declared, decode};
 pub use dicom::{Identity, attributes, is_read, picture_bytes};
 pub use image::{Image, Samples, ShapeError};
-pub use preprocess::{PreprocessError, Preprocessor, preprocess};
+pub use pixel_shape::PixelShape;
+pub use preprocess::{PreprocessError, Preprocessor, in_square_pixels, preprocess};
 pub use unseen::is_cut_short;
 
 #[cfg(test)]
@@ -52,5 +55,7 @@ mod golden;
 mod hostile;
 #[cfg(test)]
 mod lenient;
+#[cfg(test)]
+mod shaped;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Crop, resize, channels, normalisation, in this order. Resizing is antialiased (the filter
 //! widens with the factor of reduction, as in Pillow) and runs on SIMD instructions in the width
-//! the samples came in. Colour becomes grey, or grey colour, after resizing, when few pixels are
+//! the samples came in, from pixels that are not square as from others ([`super::crop`]). Colour becomes grey, or grey colour, after resizing, when few pixels are
 //! left. Pixels of an image that already has the target size are not resampled.
 
 use fast_image_resize::images::{Image as Buffer, TypedCroppedImage, TypedImageRef};
@@ -10,6 +10,7 @@ use fast_image_resize::pixels::{U8, U8x3, U16, U16x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
+use super::crop::{Middle, Rectangle, part_read};
 use super::image::{Image, Samples};
 use super::lanes::sum_f64;
 use model::manifest::{Crop, ImageInput, Normalisation, ResizeFilter};
@@ -45,6 +46,35 @@ pub fn preprocess(image: &Image, input: &ImageInput) -> Result<Vec<f32>, Preproc
     Preprocessor::new(input.clone())?.run(image)
 }
 
+/// An image in square pixels, as it is shown: longer along the longer side of its pixels or, where that would be more than
+/// `most` pixels, shorter along the other.
+pub fn in_square_pixels(image: Image, most: u64) -> Result<Image, PreprocessError> {
+    if image.pixel_shape().is_square() {
+        return Ok(image);
+    }
+    let (mut width, mut height) = image.square_size();
+    if u64::from(width) * u64::from(height) > most {
+        let less = |side: u32, of: u32, longer: u32| {
+            ((u64::from(side) * u64::from(of) / u64::from(longer)) as u32).max(1)
+        };
+        (width, height) = match width > image.width() {
+            true => (image.width(), less(image.height(), image.width(), width)),
+            false => (less(image.width(), image.height(), height), image.height()),
+        };
+    }
+    let input = ImageInput {
+        height,
+        width,
+        channels: image.channels(),
+        crop: Crop::None,
+        resize: ResizeFilter::Bilinear,
+        normalisation: Normalisation::PerImage { floor: 1.0 },
+        accepts: None,
+    };
+    // Not checked as a network's input is: a picture may be larger than any.
+    Preprocessor { input, resizer: Resizer::new(), colour: 0.0 }.resized(&image)
+}
+
 /// The resized image, in the width it came in, channels side by side.
 enum Resized<'a> {
     Eight(std::borrow::Cow<'a, [u8]>),
@@ -70,21 +100,9 @@ impl Preprocessor {
 
     /// The rows and columns of an image that are left of it after the crop.
     pub fn seen(&self, image: &Image) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-        let crop = self.crop(image);
+        let crop = part_read(image, &self.input);
         let range = |start: u32, length: u32| start as usize..(start + length) as usize;
         (range(crop.top, crop.height), range(crop.left, crop.width))
-    }
-
-    fn crop(&self, image: &Image) -> Rectangle {
-        match self.input.crop {
-            Crop::None => Rectangle::whole(image.width(), image.height()),
-            Crop::Centre => {
-                Rectangle::centred(image.width(), image.height(), self.input.width, self.input.height)
-            }
-            Crop::Resized { shorter } => {
-                Middle::new(image, &self.input, shorter).nearest(image.width(), image.height())
-            }
-        }
     }
 
     /// Preprocesses an image: a `channels` x `height` x `width` array in rows.
@@ -179,12 +197,15 @@ impl Preprocessor {
 
     fn resize<'a>(&mut self, image: &'a Image) -> Result<Resized<'a>, PreprocessError> {
         let (width, height) = (self.input.width, self.input.height);
-        let crop = self.crop(image);
+        let crop = part_read(image, &self.input);
         // A crop to the target size leaves nothing to resample, but only a whole image can be
         // borrowed as it lies; the resizer copies a cropped one, its values unchanged.
-        let resized = |shorter: u32| image.width().min(image.height()) != shorter;
         let untouched = (image.width(), image.height()) == (width, height)
-            && !matches!(self.input.crop, Crop::Resized { shorter } if resized(shorter));
+            && (crop.width, crop.height) == (width, height)
+            && match self.input.crop {
+                Crop::Resized { shorter } => image.pixel_shape().is_square() && width.min(height) == shorter,
+                Crop::None | Crop::Centre => true,
+            };
         match image.samples() {
             Samples::Gray8(values) | Samples::Rgb8(values) if untouched => Ok(Resized::Eight(values.into())),
             Samples::Gray16(values) | Samples::Rgb16(values) if untouched => {
@@ -248,78 +269,8 @@ impl Preprocessor {
     }
 }
 
-/// The part of an image that is the middle of its resized self, in the image's own pixels.
-struct Middle {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-}
-
-impl Middle {
-    /// Of an image whose shorter side becomes `shorter`. The longer one is rounded down, and of an odd remainder the smaller
-    /// half is cut off at the left or top, as transformers does.
-    fn new(image: &Image, input: &ImageInput, shorter: u32) -> Middle {
-        let (width, height) = (u64::from(image.width()), u64::from(image.height()));
-        let least = width.min(height).max(1);
-        let span = |length: u64, target: u32| {
-            let resized = length * u64::from(shorter) / least;
-            let start = resized.saturating_sub(u64::from(target)) / 2;
-            let scale = length as f64 / resized.max(1) as f64;
-            (start as f64 * scale, (f64::from(target) * scale).min(length as f64 - start as f64 * scale))
-        };
-        let ((left, width), (top, height)) = (span(width, input.width), span(height, input.height));
-        Middle { left, top, width, height }
-    }
-
-    /// The nearest whole pixels of an image of this size.
-    fn nearest(&self, width: u32, height: u32) -> Rectangle {
-        let span = |start: f64, length: f64, whole: u32| {
-            let first = (start.round() as u32).min(whole.saturating_sub(1));
-            (first, ((start + length).round() as u32).clamp(first + 1, whole) - first)
-        };
-        let ((left, width), (top, height)) =
-            (span(self.left, self.width, width), span(self.top, self.height, height));
-        Rectangle { left, top, width, height }
-    }
-}
-
 fn native_u16(bytes: &[u8]) -> Vec<u16> {
     bytes.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect()
-}
-
-/// A part of an image, in whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rectangle {
-    pub(super) left: u32,
-    pub(super) top: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
-}
-
-impl Rectangle {
-    fn whole(width: u32, height: u32) -> Rectangle {
-        Rectangle { left: 0, top: 0, width, height }
-    }
-
-    /// The largest centred part of a `width` x `height` image that has the aspect ratio of
-    /// `target_width` x `target_height`. The shortened side is rounded to the nearest pixel and
-    /// is at least 1; an odd remainder leaves the extra pixel at the right or bottom.
-    pub(super) fn centred(width: u32, height: u32, target_width: u32, target_height: u32) -> Rectangle {
-        let (w, h) = (u64::from(width), u64::from(height));
-        let (tw, th) = (u64::from(target_width), u64::from(target_height));
-        let (cw, ch) = if w * th > h * tw {
-            (((2 * h * tw + th) / (2 * th)).clamp(1, w), h)
-        } else {
-            (w, ((2 * w * th + tw) / (2 * tw)).clamp(1, h))
-        };
-        Rectangle {
-            left: ((w - cw) / 2) as u32,
-            top: ((h - ch) / 2) as u32,
-            width: cw as u32,
-            height: ch as u32,
-        }
-    }
 }
 
 /// The mean over pixels of what is between their greatest and least channel.

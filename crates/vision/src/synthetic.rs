@@ -78,6 +78,7 @@ fn corner(width: usize, height: usize) -> Option<(usize, usize, usize)> {
 /// A picture with the word "synthetic" in its lower right corner, white on black. One too small for the word gets none.
 pub fn marked(image: Image) -> Image {
     let (width, height, channels) = (image.width(), image.height(), image.channels() as usize);
+    let shape = image.pixel_shape();
     let Some((scale, top, left)) = corner(width as usize, height as usize) else { return image };
     let mut samples = image.into_samples();
     for row in 0..scale * ROWS {
@@ -95,13 +96,14 @@ pub fn marked(image: Image) -> Image {
             }
         }
     }
-    Image::new(width, height, samples).expect("a picture of the same size")
+    Image::new(width, height, samples).expect("a picture of the same size").of_pixels(shape)
 }
 
 /// A picture whose mark, if it has it, is covered with what lies above it, mirrored: a network would look at the mark
 /// and at nothing else.
 pub fn unmarked(image: Image) -> Image {
     let (width, height, channels) = (image.width(), image.height(), image.channels() as usize);
+    let shape = image.pixel_shape();
     let Some((scale, top, left)) = corner(width as usize, height as usize) else { return image };
     if top < scale * ROWS || !is_marked(&image) {
         return image;
@@ -116,7 +118,7 @@ pub fn unmarked(image: Image) -> Image {
             Samples::Gray16(values) | Samples::Rgb16(values) => values.copy_within(from, to),
         }
     }
-    Image::new(width, height, samples).expect("a picture of the same size")
+    Image::new(width, height, samples).expect("a picture of the same size").of_pixels(shape)
 }
 
 /// The PNG file of a made picture: marked in its corner unless `plain`, and with its origin as text.

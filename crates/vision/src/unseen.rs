@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::preprocess::Rectangle;
+use super::crop::Rectangle;
 use super::{Image, Samples};
 use model::manifest::{Crop, ImageInput};
 
@@ -21,12 +21,13 @@ const GRID: usize = 200;
 
 /// Whether more than a margin of a picture would be cut off before a network with this input reads it.
 pub fn is_cut_short(image: &Image, input: &ImageInput) -> bool {
-    let (width, height) = (image.width(), image.height());
+    let (width, height) = image.square_size();
     let shape = f64::from(width) / f64::from(height) * f64::from(input.height) / f64::from(input.width);
     if input.crop == Crop::None || shape.max(1.0 / shape) <= LONGER {
         return false;
     }
-    let seen = Rectangle::centred(width, height, input.width, input.height);
+    let (width, height) = (image.width(), image.height());
+    let seen = Rectangle::middle(image, input);
     let (right, bottom) = (seen.left + seen.width, seen.top + seen.height);
     let parts = [
         (0..seen.top, 0..width),

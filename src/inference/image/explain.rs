@@ -17,7 +17,7 @@ const CERTAIN: f32 = 1e-6;
 
 /// Evidence for one label on one picture.
 pub struct Explained {
-    /// The picture, its evidence drawn over it.
+    /// The picture in square pixels, its evidence drawn over it.
     pub picture: Image,
     /// The label whose evidence it is.
     pub label: String,
@@ -98,8 +98,11 @@ impl ImageService {
                 .map_err(|error| ExplainError::Images(ImagesError::Decode { index: 0, error }))?;
             let parts = covers(size.0, size.1);
             let pixels = drawn(&image, reading.seen, &evidence(size, &parts, &lost), size);
-            Image::from_rgb8(image.width(), image.height(), pixels)
-                .map_err(|error| ExplainError::Drawing(error.to_string()))
+            let failed = |error: &dyn std::error::Error| ExplainError::Drawing(error.to_string());
+            let drawn = Image::from_rgb8(image.width(), image.height(), pixels);
+            let drawn = drawn.map_err(|error| failed(&error))?.of_pixels(image.pixel_shape());
+            // People look at it: as it is, and not longer or broader.
+            vision::in_square_pixels(drawn, service.max_pixels).map_err(|error| failed(&error))
         };
         let failed = |error| ExplainError::Images(AskError::from(error).into());
         let (picture, _) = self.preprocess.run(deadline, draw).await.map_err(failed)?;

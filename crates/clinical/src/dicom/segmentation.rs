@@ -69,6 +69,10 @@ pub fn segmentation(maker: &Maker<'_>, source: &Source, mask: &Mask<'_>) -> Data
         .items(tags::FRAME_GROUPS, (1..=numbers.len() as u32).map(|segment| frame(source, segment)).collect())
         .bytes(tags::PIXELS, bits(&numbers, mask));
     source.tell_lossiness(&mut set);
+    // It has the image's pixels, and has to say their shape where it does not say how large they are (PS3.3 C.7.6.3.1.7).
+    if let Some((tall, wide)) = source.pixel_shape.filter(|_| !is_measured(source)) {
+        set.text(tags::PIXEL_ASPECT, b"IS", format!("{tall}\\{wide}"));
+    }
     if let Some(frame) = source.geometry.get(tags::FRAME_OF_REFERENCE).filter(|_| is_placed(source)) {
         set.text(tags::FRAME_OF_REFERENCE, b"UI", frame).text(tags::POSITION_REFERENCE, b"LO", "");
     }

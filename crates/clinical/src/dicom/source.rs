@@ -87,6 +87,8 @@ pub struct Source {
     pub(super) about: DataSet,
     /// Where it lies.
     pub(super) geometry: DataSet,
+    /// Height and width of its pixels as a ratio, where they are not square.
+    pub(super) pixel_shape: Option<(u32, u32)>,
     /// Instance Number.
     pub(super) number: String,
     pub(super) body_part: String,
@@ -238,6 +240,7 @@ impl Source {
             said: said.finalize().into(),
             about,
             geometry,
+            pixel_shape: None,
             number: Some(text(tags::INSTANCE_NUMBER))
                 .filter(|n| n.parse::<i32>().is_ok())
                 .unwrap_or_default(),
@@ -262,6 +265,11 @@ impl Source {
         }
         self.image = STANDARD_NO_PAD.encode(sha256.finalize());
         self
+    }
+
+    /// Of pixels that are not square, but so tall for so wide, as whoever reads its pixels knows.
+    pub fn of_pixels(self, tall: u32, wide: u32) -> Source {
+        Source { pixel_shape: Some((tall, wide)), ..self }
     }
 
     /// As looked at in this frame.

@@ -95,6 +95,7 @@ pub const FRAMES: Tag = 0x0028_0008;
 pub const ROWS: Tag = 0x0028_0010;
 pub const COLUMNS: Tag = 0x0028_0011;
 pub const PIXEL_SPACING: Tag = 0x0028_0030;
+pub const PIXEL_ASPECT: Tag = 0x0028_0034;
 pub const BITS_ALLOCATED: Tag = 0x0028_0100;
 pub const BITS_STORED: Tag = 0x0028_0101;
 pub const HIGH_BIT: Tag = 0x0028_0102;

@@ -366,3 +366,14 @@ fn an_offset_that_is_none_is_left_out() {
         assert_eq!(found(text), (None, "093000".to_string()), "{text:?}");
     }
 }
+
+#[test]
+fn a_segmentation_says_the_shape_of_its_pixels_where_it_does_not_say_how_large_they_are() {
+    let names = ["background".to_string(), "lung".to_string()];
+    let mask = Mask { width: 2, height: 1, labels: &[0, 1], names: &names };
+    let aspect = |source: &Source| segmentation(&MAKER, source, &mask).get(tags::PIXEL_ASPECT);
+    assert_eq!(aspect(&source()), None);
+    assert_eq!(aspect(&source().of_pixels(3, 4)).as_deref(), Some("3\\4"));
+    let measured = source_with(&[(tags::SLICE_THICKNESS, b"1")]);
+    assert_eq!(aspect(&measured.of_pixels(3, 4)), None);
+}

@@ -9,7 +9,7 @@ use crate::decode::DecodeError;
 
 /// Whether an attribute says how pixels look, or what the file is.
 fn is_kept(tag: Tag) -> bool {
-    tags::GROUPS.contains(&(tag >> 16)) || tags::IDENTITY.contains(&tag)
+    tags::GROUPS.contains(&(tag >> 16)) || tags::SPACINGS.contains(&tag) || tags::IDENTITY.contains(&tag)
 }
 
 /// The attributes that were kept, of a data set or of an item of a sequence.
@@ -129,8 +129,7 @@ impl<'a> DataSet<'a> {
         self.value(tag).map(|value| String::from_utf8_lossy(value.bytes).trim_matches(['\0', ' ']).to_owned())
     }
 
-    /// The first of the decimal numbers in an attribute, also with a comma for the point or a unit behind it, as some
-    /// devices write.
+    /// The first of the decimal numbers in an attribute.
     pub fn number(&self, tag: Tag, name: &str) -> Result<Option<f64>, DecodeError> {
         let Some(text) = self.text(tag) else {
             return Ok(None);
@@ -139,14 +138,14 @@ impl<'a> DataSet<'a> {
         if first.is_empty() {
             return Ok(None);
         }
-        let first = first.replacen(',', ".", 1);
-        let plain = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
-        // "2000HU" is a number with something behind it; "inf" is none.
-        let number = first.find(|c| !plain(c)).map_or(first.as_str(), |end| &first[..end]);
-        match number.trim_end_matches(['e', 'E']).parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Some(number)),
-            _ => Err(malformed(format!("{name} {} is not a number", shown(tag)))),
-        }
+        let none = || malformed(format!("{name} {} is not a number", shown(tag)));
+        decimal(first).map(Some).ok_or_else(none)
+    }
+
+    /// All decimal numbers in an attribute, in their places, and `None` in the place of what is no number.
+    pub fn numbers(&self, tag: Tag) -> Vec<Option<f64>> {
+        let text = self.text(tag).unwrap_or_default();
+        text.split('\\').map(|value| decimal(value.trim())).collect()
     }
 
     /// Item `index` (from 0) of a sequence, if there is one.
@@ -180,4 +179,13 @@ impl<'a> DataSet<'a> {
         }
         Ok(None)
     }
+}
+
+/// A finite decimal number, also with a comma for the point or a unit behind it, as some devices write.
+fn decimal(text: &str) -> Option<f64> {
+    let text = text.replacen(',', ".", 1);
+    let plain = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+    // "2000HU" is a number with something behind it; "inf" is none.
+    let number = text.find(|c| !plain(c)).map_or(text.as_str(), |end| &text[..end]);
+    number.trim_end_matches(['e', 'E']).parse().ok().filter(|number: &f64| number.is_finite())
 }

@@ -4,7 +4,7 @@
 //! a value by the modality transformation (rescale slope and intercept, or a table), the value
 //! becomes a brightness by the VOI transformation (window or table; without either the frame's own
 //! minimum and maximum are black and white), and MONOCHROME1 is inverted. Grey comes out with 16
-//! bits whatever was stored. Files of several frames give the one asked for, counted from 1 as
+//! bits whatever was stored, with the shape of its pixels. Files of several frames give the one asked for, counted from 1 as
 //! DICOM counts them.
 //!
 //! Sources: DICOM PS3.3 section C.7.6.3 (image pixel), C.11.1 and C.11.2 (modality and VOI), PS3.5
@@ -21,6 +21,7 @@ mod part10;
 mod pixels;
 mod render;
 mod rle;
+mod spacing;
 mod table;
 mod tags;
 mod wide;
@@ -110,7 +111,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, Dec
     let offsets = set.value(tags::EXTENDED_OFFSETS);
     let stored =
         codec::decode_frame(syntax.codec, encoding, pixels, offsets, &mut layout, frame).map_err(with_uid)?;
-    render::render(&set, &layout, stored, frame)
+    let image = render::render(&set, &layout, stored, frame)?;
+    Ok(image.of_pixels(spacing::pixel_shape(&set, frame)))
 }
 
 /// What is inflated of a data set before the size of its image is looked for.
@@ -201,6 +203,7 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     let encoding = syntax.map_or(Encoding::EXPLICIT_LITTLE, |syntax| syntax.encoding).shown(data);
     let set = DataSet::beginning(data, encoding);
     declared.identity = Identity::read(&set);
+    declared.pixel_shape = spacing::pixel_shape(&set, options.frame.unwrap_or(1));
     let Ok(layout) = Layout::read(&set) else { return declared };
     let whole = if deflated {
         (layout.whole_bits().div_ceil(8) as u64)

@@ -19,6 +19,8 @@ pub const BIRTH_DATE: Tag = 0x0010_0030;
 pub const AGE: Tag = 0x0010_1010;
 pub const SPECIES: Tag = 0x0010_2201;
 pub const BODY_PART: Tag = 0x0018_0015;
+pub const IMAGER_SPACING: Tag = 0x0018_1164;
+pub const SCANNED_SPACING: Tag = 0x0018_2010;
 pub const VIEW_POSITION: Tag = 0x0018_5101;
 pub const ORIENTATION: Tag = 0x0020_0020;
 pub const VIEW_CODE: Tag = 0x0054_0220;
@@ -28,6 +30,8 @@ pub const PLANAR: Tag = 0x0028_0006;
 pub const FRAMES: Tag = 0x0028_0008;
 pub const ROWS: Tag = 0x0028_0010;
 pub const COLUMNS: Tag = 0x0028_0011;
+pub const PIXEL_SPACING: Tag = 0x0028_0030;
+pub const PIXEL_ASPECT: Tag = 0x0028_0034;
 pub const BITS_ALLOCATED: Tag = 0x0028_0100;
 pub const BITS_STORED: Tag = 0x0028_0101;
 pub const HIGH_BIT: Tag = 0x0028_0102;
@@ -49,8 +53,10 @@ pub const MODALITY_LUTS: Tag = 0x0028_3000;
 pub const LUT_DESCRIPTOR: Tag = 0x0028_3002;
 pub const LUT_DATA: Tag = 0x0028_3006;
 pub const VOI_LUTS: Tag = 0x0028_3010;
+pub const PIXEL_MEASURES: Tag = 0x0028_9110;
 pub const FRAME_VOI: Tag = 0x0028_9132;
 pub const PIXEL_TRANSFORMATION: Tag = 0x0028_9145;
+pub const FRAME_PIXEL_DATA: Tag = 0x0028_9443;
 pub const PRESENTATION_SHAPE: Tag = 0x2050_0020;
 pub const SHARED_GROUPS: Tag = 0x5200_9229;
 pub const FRAME_GROUPS: Tag = 0x5200_9230;
@@ -65,7 +71,9 @@ pub const GROUPS: [u32; 4] = [0x0028, 0x2050, 0x5200, 0x7fe0];
 
 /// Study Instance UID.
 pub const STUDY: Tag = 0x0020_000d;
-/// Attributes of other groups that are kept: what the file says that it is.
+/// Attributes of other groups that are kept: how large pixels are.
+pub const SPACINGS: [Tag; 2] = [IMAGER_SPACING, SCANNED_SPACING];
+/// And what the file says that it is.
 pub const IDENTITY: [Tag; 14] = [
     MODALITY,
     BODY_PART,

@@ -2,7 +2,7 @@
 //! server alike.
 //!
 //! A picture is read whole, resized to the network, or at its own size in tiles; either way the answer has the
-//! size of the picture.
+//! size of the picture. One whose pixels are not square is read in tiles as it is shown, in square ones.
 
 pub mod objects;
 pub mod rle;
@@ -37,6 +37,8 @@ pub struct Regions {
     pub confidence: f32,
     /// Mean over what is outlined of the probability that it is no background; 0 where nothing is.
     pub certainty: f32,
+    /// Square pixels that each pixel is as large as: 1, but of a picture whose pixels are not square.
+    pub area: f64,
 }
 
 impl Regions {
@@ -46,14 +48,14 @@ impl Regions {
         found as f64 / self.labels.len().max(1) as f64
     }
 
-    /// Median of the pixels of an object, where objects are told apart and there are any.
+    /// Median of the square pixels of an object, where objects are told apart and there are any.
     pub fn median_pixels(&self) -> Option<f64> {
         let objects = self.objects.as_ref()?;
         let mut sizes = vec![0u32; objects.iter().copied().max()? as usize];
         objects.iter().filter(|number| **number > 0).for_each(|number| sizes[*number as usize - 1] += 1);
         sizes.sort_unstable();
         let middle = sizes.len().checked_sub(1)? / 2;
-        Some(f64::midpoint(f64::from(sizes[middle]), f64::from(sizes[sizes.len() / 2])))
+        Some(self.area * f64::midpoint(f64::from(sizes[middle]), f64::from(sizes[sizes.len() / 2])))
     }
 
     /// Whether what is found is unlike what is found on next to every picture of training, so that this picture shows
@@ -75,7 +77,7 @@ impl Regions {
 pub enum SegmentError {
     /// It is larger than can be read in tiles.
     #[error(
-        "a picture of {width} x {height} pixels is more than the {MAX_SIDE} x {MAX_SIDE} that are read in tiles"
+        "a picture of {width} x {height} square pixels is more than the {MAX_SIDE} x {MAX_SIDE} that are read in tiles"
     )]
     TooLarge {
         /// Columns.
@@ -119,17 +121,20 @@ pub struct Maps {
     /// That it is no background.
     object: Vec<u8>,
     sum: f64,
+    /// Square pixels that each pixel is as large as.
+    area: f64,
 }
 
 impl Maps {
     /// The regions, with objects told apart where `instances` says how.
     pub fn regions(&self, instances: Option<&Instances>) -> Regions {
-        let Maps { height, width, ref labels, ref inside, ref object, sum } = *self;
+        let Maps { height, width, ref labels, ref inside, ref object, sum, area } = *self;
         let mut labels = labels.clone();
         let objects = instances.map(|instances| {
             let Instances { seed, object: least, pixels } = *instances;
             let byte = |share: f32| (share * 255.0).round().clamp(1.0, 255.0) as u8;
-            let growth = Growth { seed: byte(seed), object: byte(least), least: pixels as usize };
+            let pixels = (f64::from(pixels) / area).round() as usize;
+            let growth = Growth { seed: byte(seed), object: byte(least), least: pixels };
             let objects = objects::objects(inside, object, width, &growth);
             labels.iter_mut().zip(&objects).for_each(|(label, number)| *label = u8::from(*number > 0));
             objects
@@ -139,7 +144,26 @@ impl Maps {
         let (sure, count) =
             outlined.fold((0u64, 0u64), |(sure, count), (_, own)| (sure + u64::from(*own), count + 1));
         let certainty = (sure as f64 / (255 * count).max(1) as f64) as f32;
-        Regions { height, width, labels, objects, confidence, certainty }
+        Regions { height, width, labels, objects, confidence, certainty, area }
+    }
+
+    /// Of a picture that was read in square pixels, for its own: each is what the square one at its middle is.
+    fn in_pixels_of(self, image: &Image) -> Maps {
+        let (height, width) = (image.height() as usize, image.width() as usize);
+        if (height, width) == (self.height, self.width) {
+            return self;
+        }
+        let middle = |at: usize, length: usize, own: usize| (2 * at + 1) * own / (2 * length);
+        let own = |map: &[u8]| -> Vec<u8> {
+            let row = |row: usize| &map[middle(row, height, self.height) * self.width..][..self.width];
+            let pixels = |row: &[u8]| -> Vec<u8> {
+                (0..width).map(|column| row[middle(column, width, self.width)]).collect()
+            };
+            (0..height).flat_map(|at| pixels(row(at))).collect()
+        };
+        let (labels, inside, object) = (own(&self.labels), own(&self.inside), own(&self.object));
+        let area = area(image);
+        Maps { height, width, labels, inside, object, sum: self.sum / area, area }
     }
 }
 
@@ -177,7 +201,7 @@ impl Segmenter {
 
     fn empty(&self, height: usize, width: usize) -> Maps {
         let [labels, inside, object] = [0; 3].map(|_| vec![0u8; height * width]);
-        Maps { height, width, labels, inside, object, sum: 0.0 }
+        Maps { height, width, labels, inside, object, sum: 0.0, area: 1.0 }
     }
 
     fn whole(&mut self, image: &Image, stop: &impl Fn() -> bool) -> Result<Maps, SegmentError> {
@@ -185,7 +209,7 @@ impl Segmenter {
         let logits = self.logits(&values, self.segmentation.views, stop)?;
         let (rows, columns) = (self.input.height as usize, self.input.width as usize);
         let (height, width) = (image.height() as usize, image.width() as usize);
-        let mut maps = self.empty(height, width);
+        let mut maps = Maps { area: area(image), ..self.empty(height, width) };
         let mut pixel = vec![0f32; self.outputs];
         // Of the two places around on each side, and the share of the second.
         let between = |at: usize, length: usize, own: usize| {
@@ -215,7 +239,8 @@ impl Segmenter {
         stop: &impl Fn() -> bool,
     ) -> Result<Maps, SegmentError> {
         let values = own_size(image, &self.input)?;
-        let (height, width) = (image.height() as usize, image.width() as usize);
+        let (width, height) = image.square_size();
+        let (height, width) = (height as usize, width as usize);
         let (rows, columns) = (self.input.height as usize, self.input.width as usize);
         let mut maps = self.empty(height, width);
         let mut pixel = vec![0f32; self.outputs];
@@ -236,7 +261,7 @@ impl Segmenter {
                 }
             }
         }
-        Ok(maps)
+        Ok(maps.in_pixels_of(image))
     }
 
     /// Turns the logits of a pixel into probabilities and writes down what is kept of them.
@@ -330,12 +355,18 @@ pub fn joined(logits: &[f32]) -> f32 {
     most + logits.iter().map(|logit| (logit - most).exp()).sum::<f32>().ln()
 }
 
-/// A picture's values at its own size, normalised over all of it.
+/// Square pixels that each of a picture's is as large as.
+fn area(image: &Image) -> f64 {
+    let (width, height) = image.square_size();
+    f64::from(width) * f64::from(height) / (f64::from(image.width()) * f64::from(image.height()))
+}
+
+/// A picture's values at its own size in square pixels, normalised over all of it.
 ///
 /// # Errors
 /// A picture of more than [`MAX_SIDE`] on a side.
 pub fn own_size(image: &Image, input: &ImageInput) -> Result<Vec<f32>, SegmentError> {
-    let (width, height) = (image.width(), image.height());
+    let (width, height) = image.square_size();
     if width.max(height) > MAX_SIDE {
         return Err(SegmentError::TooLarge { width, height });
     }
@@ -359,10 +390,12 @@ pub fn cut(values: &[f32], size: (usize, usize), start: (usize, usize), tile: (u
     part
 }
 
-/// Bytes that a picture of so many pixels takes beside its own while it is segmented.
-pub fn memory(pixels: u64, channels: u32) -> u64 {
+/// Bytes that a picture of so many pixels takes beside its own while it is segmented, where it is read in so many square ones.
+pub fn memory(pixels: u64, square: u64, channels: u32) -> u64 {
+    // Pixels that are not square are resampled first, in colour of 16 bits and in two steps at the most.
+    let resampled = if square == pixels { 0 } else { square.saturating_mul(12) };
     // Values of four bytes a channel; label, inside and object; two maps of numbers; a queue of places.
-    pixels * (4 * u64::from(channels) + 3 + 8 + 16)
+    square.saturating_mul(4 * u64::from(channels) + 3 + 8 + 16).saturating_add(resampled)
 }
 
 #[cfg(test)]
@@ -472,6 +505,39 @@ mod tests {
     }
 
     #[test]
+    fn pixels_that_are_not_square_are_read_in_square_ones_and_answered_for_as_they_are() {
+        // Every second row of a picture, and what its pixels say of that.
+        let tall = Image::from_gray8(40, 20, (0..800).map(|at| (at * 37 % 251) as u8).collect()).unwrap();
+        let tall = tall.of_pixels(crate::PixelShape::new(2.0, 1.0).unwrap());
+        let square = crate::in_square_pixels(tall.clone(), 1 << 20).unwrap();
+        assert_eq!((square.width(), square.height()), (40, 40));
+        let read = |image: &Image| segmenter(1, true).maps(image, || false).unwrap();
+        let (own, whole) = (read(&tall), read(&square));
+        assert_eq!((own.height, own.width, own.area), (20, 40, 2.0));
+        for row in 0..20 {
+            assert_eq!(own.object[row * 40..][..40], whole.object[(2 * row + 1) * 40..][..40], "{row}");
+        }
+        let (own, whole) = (own.regions(None), whole.regions(None));
+        assert_eq!((own.height, own.width, own.labels.len()), (20, 40, 800));
+        assert!((own.confidence - whole.confidence).abs() < 1e-6);
+        // What is small is so in square pixels.
+        let of = |area| {
+            let objects = vec![1, 1, 0, 2, 2, 2];
+            let labels = objects.iter().map(|number| u8::from(*number > 0)).collect();
+            Regions {
+                height: 2,
+                width: 3,
+                labels,
+                objects: Some(objects),
+                confidence: 1.0,
+                certainty: 1.0,
+                area,
+            }
+        };
+        assert_eq!((of(1.0).median_pixels(), of(2.0).median_pixels()), (Some(2.5), Some(5.0)));
+    }
+
+    #[test]
     fn what_is_found_is_unlike_where_it_is_less_or_fainter_or_smaller() {
         // Objects of 2, 4 and 6 pixels on 24, nine in ten sure.
         let numbers: Vec<u32> = [vec![1; 2], vec![2; 4], vec![3; 6], vec![0; 12]].concat();
@@ -482,6 +548,7 @@ mod tests {
             objects: Some(numbers),
             confidence: 0.9,
             certainty: 0.9,
+            area: 1.0,
         };
         assert_eq!((regions.share(), regions.median_pixels()), (0.5, Some(4.0)));
         let unlike = |limits: serde_json::Value| {
@@ -513,6 +580,7 @@ mod tests {
             inside: vec![0; 4],
             object: vec![9, 255, 153, 0],
             sum: 3.0,
+            area: 1.0,
         };
         assert!((maps.regions(None).certainty - 0.8).abs() < 1e-6);
     }
