@@ -76,16 +76,50 @@ fn what_says_nothing_is_passed_over() {
     let windowed: [(u32, &[u8; 2], &[u8]); 2] =
         [(0x0028_1050, b"DS", b"2000"), (0x0028_1051, b"DS", b"3000")];
     let window = shown(RAMP, &windowed);
+    let table = [element(0x0028_3002, b"US", &[2, 0, 0, 0]), element(0x0028_3006, b"US", &[9, 0, 7, 0])];
+    let untold = item(&table.concat());
     for (name, expected, more) in [
         ("frames", &plain, vec![(0x0028_0008, b"IS", &b"0"[..])]),
         ("a word for frames", &plain, vec![(0x0028_0008, b"IS", &b"1A"[..])]),
         ("width", &plain, vec![(0x0028_1050, b"DS", &b"0"[..]), (0x0028_1051, b"DS", b"0")]),
+        ("no number", &plain, vec![(0x0028_1050, b"DS", &b"AUTO"[..]), (0x0028_1051, b"DS", b"AUTO")]),
+        ("no width", &plain, vec![(0x0028_1050, b"DS", &b"2000"[..]), (0x0028_1051, b"DS", b"NaN")]),
+        (
+            "an endless width",
+            &plain,
+            vec![(0x0028_1050, b"DS", &b"2000"[..]), (0x0028_1051, b"DS", b"1e400")],
+        ),
+        ("a dash", &plain, vec![(0x0028_1050, b"DS", &b"-"[..]), (0x0028_1051, b"DS", b"-")]),
+        ("stars", &plain, vec![(0x0028_1050, b"DS", &b"****"[..]), (0x0028_1051, b"DS", b"****")]),
+        ("two points", &plain, vec![(0x0028_1050, b"DS", &b"2000.0.0"[..]), (0x0028_1051, b"DS", b"3000")]),
+        ("a width alone", &plain, vec![(0x0028_1051, b"DS", &b"3000"[..])]),
+        (
+            "fewer widths",
+            &plain,
+            vec![(0x0028_1050, b"DS", &b"abc\\2000"[..]), (0x0028_1051, b"DS", b"3000")],
+        ),
+        (
+            "a second window",
+            &window,
+            vec![(0x0028_1050, b"DS", &b"abc\\2000"[..]), (0x0028_1051, b"DS", b"abc\\3000")],
+        ),
+        (
+            "a third window",
+            &window,
+            vec![(0x0028_1050, b"DS", &b"7\\\\2000"[..]), (0x0028_1051, b"DS", b"0\\5\\3000")],
+        ),
+        (
+            "a window before others",
+            &window,
+            vec![(0x0028_1050, b"DS", &b"2000\\abc"[..]), (0x0028_1051, b"DS", b"3000\\9")],
+        ),
         ("case", &plain, vec![(0x0028_0004, b"CS", &b"monochrome2"[..])]),
         ("slope alone", &window, [&windowed[..], &[(0x0028_1053, b"DS", b"2")]].concat()),
         ("intercept alone", &window, [&windowed[..], &[(0x0028_1052, b"DS", b"-1000")]].concat()),
         ("slope", &plain, vec![(0x0028_1052, b"DS", &b"7"[..]), (0x0028_1053, b"DS", b"0")]),
         ("high bit", &plain, vec![(0x0028_0102, b"US", &[99, 0][..])]),
         ("function", &window, [&windowed[..], &[(0x0028_1056, b"CS", b"FOO")]].concat()),
+        ("a table without bits", &window, [&windowed[..], &[(0x0028_3010, b"SQ", &untold[..])]].concat()),
         (
             "empty item",
             &window,

@@ -170,7 +170,7 @@ struct Grey {
 impl Grey {
     /// Reads the transformations of a frame. Enhanced files keep them in functional groups, of
     /// the frame or shared by all (PS3.3 section C.7.6.16); the first of these, or else of the file itself, that says something
-    /// counts. A table goes before a window, the first window before others.
+    /// counts. A table goes before a window, the first window that is one before others.
     fn read(set: &DataSet<'_>, layout: &Layout, frame: u32) -> Result<Grey, DecodeError> {
         let groups = [set.item(tags::FRAME_GROUPS, (frame - 1) as usize)?, set.item(tags::SHARED_GROUPS, 0)?];
         let items = |tag| -> Result<Vec<DataSet<'_>>, DecodeError> {
@@ -198,7 +198,7 @@ impl Grey {
         for set in items(tags::FRAME_VOI)?.iter().chain([set]) {
             voi = match Table::read(set, tags::VOI_LUTS, output)? {
                 Some(table) => Voi::Table(table),
-                None => window(set)?,
+                None => window(set),
             };
             if voi != Voi::Extremes {
                 break;
@@ -217,23 +217,22 @@ fn rescale(set: &DataSet<'_>) -> Result<Option<Modality>, DecodeError> {
     Ok(both.map(|(slope, intercept)| Modality::Rescale { slope, intercept }))
 }
 
-fn window(set: &DataSet<'_>) -> Result<Voi, DecodeError> {
-    let centre = set.number(tags::WINDOW_CENTRE, "Window Center")?;
-    let width = set.number(tags::WINDOW_WIDTH, "Window Width")?;
-    let (Some(centre), Some(width)) = (centre, width) else {
-        return Ok(Voi::Extremes);
+/// The first window that is one: numbers, and a width. What device settings leave in their place ("AUTO") says nothing, as
+/// DCMTK has it, and costs nobody the picture.
+fn window(set: &DataSet<'_>) -> Voi {
+    let (centres, widths) = (set.numbers(tags::WINDOW_CENTRE), set.numbers(tags::WINDOW_WIDTH));
+    let mut windows = centres.into_iter().zip(widths).filter_map(|(centre, width)| centre.zip(width));
+    let Some((centre, width)) = windows.find(|(_, width)| *width > 0.0) else {
+        return Voi::Extremes;
     };
-    let function = set.word_of(tags::VOI_FUNCTION);
-    Ok(match function.as_deref() {
-        // A window without width says nothing.
-        _ if width <= 0.0 => Voi::Extremes,
+    match set.word_of(tags::VOI_FUNCTION).as_deref() {
         Some("LINEAREXACT") => Voi::LinearExact { centre, width },
         Some("SIGMOID") => Voi::Sigmoid { centre, width },
         // A function that nobody knows is the usual one. It has no window narrower than 1, which
         // values of fractions need all the same.
         _ if width < 1.0 => Voi::LinearExact { centre, width },
         _ => Voi::Linear { centre, width },
-    })
+    }
 }
 
 /// The least and the greatest value that fill the frame around the picture (PS3.3 section

@@ -26,8 +26,10 @@ impl Table {
         let Some(item) = set.item(sequence, 0)? else {
             return Ok(None);
         };
-        // An item that holds no table says nothing.
-        match (item.words(tags::LUT_DESCRIPTOR), item.words(tags::LUT_DATA)) {
+        // An item that holds no table says nothing, and neither does one for the eye alone that does not say of which values it
+        // is, as DCMTK has it. Without the table of the modality the numbers would be other ones.
+        let is_table = |descriptor: &Vec<u16>| sequence != tags::VOI_LUTS || descriptor.len() == 3;
+        match (item.words(tags::LUT_DESCRIPTOR).filter(is_table), item.words(tags::LUT_DATA)) {
             (Some(descriptor), Some(entries)) => {
                 let first = descriptor.get(1).copied().map_or(0.0, f64::from);
                 // An explicit VR says which it is; US only where such a number can come.
