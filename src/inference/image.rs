@@ -399,7 +399,9 @@ impl ImageService {
         let mut look = reader.look(input, colour)?;
         self.keep(reader);
         look.synthetic = made;
-        if look.refused.is_none() && vision::is_cut_short(&image, &self.input) {
+        let unseen =
+            |image| vision::is_cut_short(image, &self.input) || vision::is_too_small(image, &self.input);
+        if look.refused.is_none() && unseen(&image) {
             look.refused = Some(Reason::UnlikeTraining);
         }
         // Only such a file says what it is; of others the header is not read a second time.

@@ -16,7 +16,7 @@ use super::pool::{AskError, Timing};
 use super::prediction::Reason;
 use super::preprocess_pool::PreprocessPool;
 use crate::config::Config;
-use model::manifest::{ImageInput, Input, Reading};
+use model::manifest::{ImageInput, Input, Reading, Segmentation};
 use model::package::MANIFEST;
 use model::{Manifest, Package, PackageError};
 use nn::Params;
@@ -83,6 +83,13 @@ impl Reader {
     ) -> Result<Result<Regions, Reason>, SegmentError> {
         if let Some(reason) = self.refused(image)? {
             return Ok(Err(reason));
+        }
+        // In tiles a picture is read as it is, and none is too small.
+        if let (Input::Image(input), Some(Segmentation { reading: Reading::Whole, .. })) =
+            (&manifest.input, &manifest.segmentation)
+            && vision::is_too_small(image, input)
+        {
+            return Ok(Err(Reason::UnlikeTraining));
         }
         let regions = self.segmenter.run(image, || Instant::now() >= deadline)?;
         let unlike = manifest.segmentation.as_ref().is_some_and(|segmentation| regions.unlike(segmentation));

@@ -33,6 +33,7 @@ mod png;
 pub mod preprocess;
 mod resnet;
 pub mod segment;
+mod sharpness;
 pub mod synthetic;
 pub mod tones;
 mod unet;
@@ -45,7 +46,7 @@ pub use dicom::{Identity, attributes, is_read, picture_bytes};
 pub use image::{Image, Samples, ShapeError};
 pub use pixel_shape::PixelShape;
 pub use preprocess::{PreprocessError, Preprocessor, in_square_pixels, preprocess};
-pub use unseen::is_cut_short;
+pub use unseen::{is_cut_short, is_too_small};
 
 #[cfg(test)]
 mod depths;

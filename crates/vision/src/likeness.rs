@@ -9,7 +9,7 @@
 //! much it looks like an altered picture (turned, torn, drawn over, drawn by chance) rather than one of
 //! training. What a thumbnail does not show is measured at the network's own size: tone and grain
 //! ([`super::tones`]), as a Mahalanobis distance, which tells films of another kind of patient or machine. Each measure is scaled by its median and its limit over the training pictures; the
-//! largest is the picture's strangeness, and above 1 it is unlike. Nothing of the classifier takes
+//! largest is the picture's strangeness, and above 1 it is unlike. So it is where it lacks what is fine on them ([`super::sharpness`]). Nothing of the classifier takes
 //! part, so the same measure fits any of them, and a finished package can be given one.
 
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, safetensors};
 
 use super::lanes::{dot, part, sum};
+use super::sharpness::Sharpness;
 use super::{network, tones};
 use model::manifest::{
     Architecture, CnnConfig, CnnLayer, Crop, ImageInput, Input, Likeness as Described, Normalisation,
@@ -193,6 +194,7 @@ impl Tones {
 pub struct Likeness {
     thumbnail: Thumbnail,
     values: Arc<Values>,
+    sharpness: Option<Sharpness>,
     runner: Runner,
 }
 
@@ -204,7 +206,9 @@ impl Likeness {
     pub fn new(input: &ImageInput, values: Values) -> candle_core::Result<Likeness> {
         let thumbnail = Thumbnail::new(input);
         let runner = Runner::new(Arc::new(plan(&thumbnail, &values.network)?));
-        Ok(Likeness { thumbnail, values: Arc::new(values), runner })
+        let sharpness = |tones| Sharpness::new(tones, thumbnail.height, thumbnail.width);
+        let sharpness = values.tones.as_ref().and_then(sharpness);
+        Ok(Likeness { thumbnail, values: Arc::new(values), sharpness, runner })
     }
 
     /// That of the package in `folder`; none where its manifest describes none.
@@ -227,7 +231,7 @@ impl Likeness {
     /// size.
     pub fn over(&self, input: &ImageInput) -> Likeness {
         let values = Arc::new(Values { tones: None, ..(*self.values).clone() });
-        Likeness { thumbnail: Thumbnail::new(input), values, runner: self.runner.clone() }
+        Likeness { thumbnail: Thumbnail::new(input), values, sharpness: None, runner: self.runner.clone() }
     }
 
     /// The content of the file that a package keeps.
@@ -259,9 +263,20 @@ impl Likeness {
     /// # Errors
     /// Fractions of another size.
     pub fn measures(&mut self, fractions: &[f32], colour: f32) -> candle_core::Result<[f32; MEASURES]> {
+        Ok(self.measured(fractions, colour)?.0)
+    }
+
+    /// The measures, and how unsharp the picture is.
+    fn measured(
+        &mut self,
+        fractions: &[f32],
+        colour: f32,
+    ) -> candle_core::Result<([f32; MEASURES], Option<f32>)> {
         let Values { mean, components, deviations, tones, medians, .. } = &*self.values;
         let mut values = self.thumbnail.of(fractions);
-        let tone = tones.as_ref().map(|tones| tones.distance(&self.thumbnail.tones(fractions)));
+        let own = tones.as_ref().map(|_| self.thumbnail.tones(fractions));
+        let tone = tones.as_ref().zip(own.as_ref()).map(|(tones, own)| tones.distance(own));
+        let unsharp = self.sharpness.zip(own.as_ref()).map(|(sharpness, own)| sharpness.lack(own));
         let mut altered = 0.0;
         self.runner.run(&[&values], |logits| altered = logits[1] - logits[0])?;
         let rough = self.thumbnail.roughness(&values);
@@ -274,7 +289,7 @@ impl Likeness {
         }
         let from = (from.max(0.0) + 1e-6).ln();
         let tone = tone.unwrap_or(medians[TONE]);
-        Ok([(within + 1e-6).ln(), from, rough, -rough, colour, -colour, altered, tone])
+        Ok(([(within + 1e-6).ln(), from, rough, -rough, colour, -colour, altered, tone], unsharp))
     }
 
     /// How unlike the training pictures a picture is: above 1 it is none of their kind.
@@ -282,9 +297,10 @@ impl Likeness {
     /// # Errors
     /// Fractions of another size.
     pub fn strangeness(&mut self, fractions: &[f32], colour: f32) -> candle_core::Result<f32> {
-        let measures = self.measures(fractions, colour)?;
+        let (measures, unsharp) = self.measured(fractions, colour)?;
         let Values { medians, limits, .. } = &*self.values;
         let scaled = (0..MEASURES).map(|i| (measures[i] - medians[i]) / (limits[i] - medians[i]));
+        let scaled = scaled.chain(unsharp);
         // What is no number is like nothing.
         Ok(scaled
             .fold(f32::NEG_INFINITY, |most, value| if value.is_nan() { f32::MAX } else { most.max(value) }))

@@ -20,7 +20,7 @@ const FLOOR: f32 = 0.02;
 const SHARE: f32 = 2e-3;
 
 /// Distances, in pixels, at which tones are compared.
-fn lags(height: usize, width: usize) -> impl Iterator<Item = usize> {
+pub(super) fn lags(height: usize, width: usize) -> impl Iterator<Item = usize> {
     let longest = height.min(width) / 3;
     (0..).map(|power| 1usize << power).take_while(move |lag| *lag <= longest)
 }

@@ -1,12 +1,14 @@
-//! What a network does not see of a picture: the part that the crop cuts off.
+//! What a network does not see of a picture: the part that the crop cuts off, and what so few pixels cannot show.
 //!
 //! Nothing that looks at what the network reads can tell that more was there: three films side by side would be answered as the
 //! middle one. A film is seldom half as wide again as what is read of it, so where much is cut off and something is on it, the
-//! picture is another one than those of training. A margin of one tone, as a viewer's screen has, says nothing.
+//! picture is another one than those of training. A margin of one tone, as a viewer's screen has, says nothing. Nor can it tell that
+//! a picture was made many times larger for it: a stamp of a film looks like a film without the lung's markings, and films of
+//! sick children are nearest to that.
 
 use std::ops::Range;
 
-use super::crop::Rectangle;
+use super::crop::{Rectangle, part_read};
 use super::{Image, Samples};
 use model::manifest::{Crop, ImageInput};
 
@@ -36,6 +38,15 @@ pub fn is_cut_short(image: &Image, input: &ImageInput) -> bool {
         (0..height, right..width),
     ];
     parts.into_iter().any(|(rows, columns)| deviation(image, rows, columns) > MARGIN)
+}
+
+/// Whether a picture has, of the part that a network with this input reads, fewer than one pixel for each four along a side of
+/// what it reads. At a quarter answers are those of larger pictures, and below they are not.
+pub fn is_too_small(image: &Image, input: &ImageInput) -> bool {
+    const LEAST: u32 = 4;
+    let seen = part_read(image, input);
+    let is_short = |own: u32, read: u32| u64::from(own) * u64::from(LEAST) < u64::from(read);
+    is_short(seen.width, input.width) || is_short(seen.height, input.height)
 }
 
 /// Standard deviation of the light of a part of a picture, in fractions of full scale, by a grid of its pixels; 0 of nothing.
@@ -101,5 +112,29 @@ mod tests {
             assert_eq!(is_cut_short(&picture, &input(Crop::Centre)), short, "{width} {height} {from} {to}");
             assert!(!is_cut_short(&picture, &input(Crop::None)));
         }
+    }
+
+    #[test]
+    fn a_picture_is_too_small_where_its_part_that_is_read_has_less_than_a_quarter_of_what_is_read() {
+        let of = |side: u32, crop| ImageInput { height: side, width: side, ..input(crop) };
+        let small = |width: u32, height: u32, input: &ImageInput| {
+            is_too_small(&picture(width, height, 0, width), input)
+        };
+        for (width, height, whole, middle) in [
+            (56, 56, false, false),
+            (55, 55, true, true),
+            (224, 55, true, true),
+            (55, 224, true, true),
+            (32, 32, true, true),
+            (500, 60, false, false),
+            (1, 1, true, true),
+        ] {
+            assert_eq!(small(width, height, &of(224, Crop::None)), whole, "{width} {height}");
+            assert_eq!(small(width, height, &of(224, Crop::Centre)), middle, "{width} {height}");
+        }
+        // Of a shorter side of 448 the middle half is read, which of 100 pixels are 50.
+        assert!(small(100, 100, &of(224, Crop::Resized { shorter: 448 })));
+        assert!(!small(112, 112, &of(224, Crop::Resized { shorter: 448 })));
+        assert!(!small(7, 7, &of(28, Crop::Centre)) && small(6, 6, &of(28, Crop::Centre)));
     }
 }
