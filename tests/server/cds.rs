@@ -99,14 +99,15 @@ async fn an_allergy_stops_an_order_with_one_critical_card() {
     assert!(card["detail"].as_str().unwrap().contains("penicillin"));
     assert!(card["source"]["label"].is_string() && card["uuid"].is_string());
     assert!(!card["overrideReasons"].as_array().unwrap().is_empty());
-    // What is suggested can be ordered without a card.
+    // What is suggested can be ordered, with a caution at the most.
     let mut offered = 0;
     for suggestion in card["suggestions"].as_array().unwrap() {
         for action in suggestion["actions"].as_array().unwrap().iter().filter(|a| a["type"] == "create") {
             let drug = action["resource"]["medicationCodeableConcept"]["text"].as_str().unwrap().to_string();
             let again =
                 sign(&[draft("m2", &drug)], &[allergy("91936005", "Allergy to penicillin")], &[], &[]);
-            assert_eq!(cards(&server, SIGN, &again).await, Vec::<Value>::new(), "{drug}");
+            let cards = cards(&server, SIGN, &again).await;
+            assert!(cards.iter().all(|card| card["indicator"] == "info"), "{drug}: {cards:?}");
             offered += 1;
         }
     }
