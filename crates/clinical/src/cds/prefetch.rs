@@ -13,6 +13,7 @@ use crate::fhir::bundle::{Bundle, BundleKind, Entry, MAX_ENTRIES_SENT, Resource}
 use crate::fhir::mapping::{Shelves, Standing};
 use crate::fhir::references::Index;
 use crate::fhir::resources::{MedicationAdministration, MedicationStatement};
+use crate::fhir::status;
 
 /// How deep Bundles may lie within Bundles.
 pub(super) const DEEPEST: usize = 3;
@@ -359,6 +360,20 @@ pub(super) fn tell_apart(entries: &mut [Entry]) -> Vec<String> {
 
 fn same(one: &Entry, other: &Entry) -> bool {
     format!("{:?}", one.resource) == format!("{:?}", other.resource)
+}
+
+/// The statuses of a record that are not understood, in words: what is said counts, but for a denial.
+pub(super) fn unclear(bundle: &Bundle) -> Vec<String> {
+    let of = |entry: &Entry| {
+        let name = format!("{}/{}", entry.kind, entry.id.as_deref().unwrap_or_default());
+        let members = entry.resource.as_ref().map(status::unclear).unwrap_or_default().into_iter();
+        members
+            .map(move |member| {
+                format!("the {member} of the record's {name:?}, which is not understood and ends nothing")
+            })
+            .collect::<Vec<_>>()
+    };
+    bundle.entries.iter().flat_map(of).collect()
 }
 
 /// The medicines of a record of which an ingredient, or the Medication beside their own words, was not sent along, in

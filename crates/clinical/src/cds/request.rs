@@ -183,6 +183,7 @@ impl HookRequest {
         orders::leave_out_drafts(&mut all, &self.drafts);
         self.unread.extend(prefetch::tell_apart(&mut all.entries));
         self.unread.extend(prefetch::without_parts(&all));
+        self.unread.extend(prefetch::unclear(&all));
         self.unread.extend(all.entries.iter().flat_map(|entry| match &entry.resource {
             Ok(Resource::Patient(patient)) if entry.id.as_ref() == Some(&self.patient_id) => beyond(patient),
             _ => Vec::new(),

@@ -1,5 +1,7 @@
 //! What a call holds: nothing of it that could be a drug, an allergy or an order is passed over without a word.
 
+mod not_understood;
+
 use serde_json::{Value, json};
 
 use super::cards;

@@ -9,6 +9,8 @@ use super::resources::{CodeableConcept, Coding, Condition};
 
 /// The extension of a coding that has the certainty.
 const CERTAINTY: &str = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit";
+/// What the names of code systems have whose letters are certainties (KBV, and before it DIMDI).
+const OF_CERTAINTIES: &str = "diagnosesicherheit";
 /// Excluded, and status post.
 const EXCLUDED: &str = "A";
 const PAST: &str = "Z";
@@ -24,14 +26,22 @@ pub(super) fn is_past(condition: &Condition) -> bool {
 }
 
 /// Whether all certainties that the codes have are this one.
-fn is_certainly(condition: &Condition, letter: &str) -> bool {
+fn is_certainly(condition: &Condition, wanted: &str) -> bool {
     let codings = condition.code.iter().flat_map(|code| &code.coding);
     let extensions = codings.filter_map(|coding| coding.extension.as_ref()?.as_array()).flatten();
     let certain = extensions.filter(|own| own.get("url").and_then(Value::as_str) == Some(CERTAINTY));
-    let mut letters =
-        certain.map(|own| own.pointer("/valueCoding/code").and_then(Value::as_str).map(str::trim));
+    let letter = |own: &Value| {
+        let coding = own.get("valueCoding")?;
+        // A letter of another system says something else.
+        let of_certainties = |system: &Value| {
+            system.as_str().is_some_and(|system| system.to_lowercase().contains(OF_CERTAINTIES))
+        };
+        let sound = coding.get("system").is_none_or(of_certainties);
+        coding.get("code").and_then(Value::as_str).filter(|_| sound).map(|letter| letter.trim().to_owned())
+    };
+    let mut letters = certain.map(letter);
     let first = letters.next().flatten();
-    first == Some(letter) && letters.all(|other| other == first)
+    first.as_deref() == Some(wanted) && letters.all(|other| other == first)
 }
 
 /// The code of a condition with what stands beside it among its words: each reading is looked up, and what is not understood

@@ -1,5 +1,5 @@
-//! Whether what a resource says holds: its statuses, in whatever case they are written, when a condition ended, and what stands
-//! beside a denial. What a denial says is relied on, so it has to hold plainly; what warns holds until it is surely over.
+//! Whether what a resource says holds, beside its statuses (`status`): when a condition ended, and what stands beside a denial.
+//! What a denial says is relied on, so it has to hold plainly; what warns holds until it is surely over.
 
 use recommend::{Millis, clock, normalise};
 use serde_json::Value;
@@ -19,48 +19,6 @@ const UNITS: [(&[&str], f64); 4] = [
 
 /// What records write where a reaction is not known, or there was none to know.
 const UNKNOWN: [&str; 4] = ["unknown", "unk", "unknown reaction", "reaction unknown"];
-
-/// A status: a CodeableConcept in R4, a bare code in older releases.
-pub(super) struct Status {
-    absent: bool,
-    /// Its codes, in small letters.
-    codes: Vec<String>,
-    /// What stands beside codes: words, and nothing for a coding without a code.
-    others: Vec<String>,
-}
-
-impl Status {
-    /// Reads a status.
-    pub fn of(value: Option<&Value>) -> Status {
-        let folded = |text: &Value| text.as_str().unwrap_or_default().trim().to_lowercase();
-        let Some(value) = value.filter(|value| !value.is_null()) else {
-            return Status { absent: true, codes: Vec::new(), others: Vec::new() };
-        };
-        let codings = value.get("coding").and_then(Value::as_array).into_iter().flatten();
-        let codes = codings.map(|coding| coding.get("code").map(folded).unwrap_or_default());
-        let codes = codes.chain(value.is_string().then(|| folded(value)));
-        let (codes, mut others): (Vec<String>, Vec<String>) = codes.partition(|code| !code.is_empty());
-        others.extend(value.get("text").map(folded));
-        Status { absent: false, codes, others }
-    }
-
-    /// Whether one of its codes is one of these.
-    pub fn is_any(&self, codes: &[&str]) -> bool {
-        self.codes.iter().any(|code| codes.contains(&code.as_str()))
-    }
-
-    /// Whether there is none, or it says nothing but these.
-    pub fn is_plainly(&self, codes: &[&str]) -> bool {
-        let mut said = self.codes.iter().chain(&self.others);
-        self.absent || (!self.codes.is_empty() && said.all(|code| codes.contains(&code.as_str())))
-    }
-
-    /// Whether nothing in it says whether something is there now.
-    pub fn is_silent(&self) -> bool {
-        let words = ["active", "recurrence", "relapse"];
-        self.codes.is_empty() && !self.others.iter().any(|text| words.contains(&text.as_str()))
-    }
-}
 
 /// Whether a condition is over by when it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,30 +130,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_status_is_plain_where_it_says_nothing_else() {
-        let plainly = |status: Value| Status::of(Some(&status)).is_plainly(&["active", "confirmed"]);
-        for status in [
-            json!(null),
-            json!({"coding": [{"code": "Active "}]}),
-            json!({"coding": [{"code": "confirmed"}], "text": "Confirmed"}),
-            json!("active"),
-        ] {
-            assert!(plainly(status.clone()), "{status}");
-        }
-        for status in [
-            json!({}),
-            json!({"text": "active"}),
-            json!({"text": "refuted"}),
-            json!({"coding": [{"code": "active"}], "text": "refuted"}),
-            json!({"coding": [{"code": "active"}, {"display": "Resolved"}]}),
-            json!({"coding": [{"code": "presumed"}]}),
-            json!(7),
-        ] {
-            assert!(!plainly(status.clone()), "{status}");
-        }
-    }
 
     #[test]
     fn an_end_is_a_time_that_has_come_or_an_age_that_has() {

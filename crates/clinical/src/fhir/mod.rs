@@ -2,7 +2,7 @@
 //!
 //! - `resources`, `bundle`, `kept`, `request`, `sources`, `version`, `references`: what is read, from where, and of which
 //!   release it is
-//! - `patient`, `people`, `described`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
+//! - `patient`, `people`, `status`, `described`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
 //! - `report`, `outcome`: what became of it, for people and for programs
 //! - `capability`: what the server says it can do
@@ -29,6 +29,7 @@ mod request;
 pub mod resources;
 pub mod settle;
 pub mod sources;
+pub(crate) mod status;
 mod version;
 
 pub use bundle::{Bundle, BundleKind, FhirError};

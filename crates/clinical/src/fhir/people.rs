@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recommend::{Field, Millis, Profile, Recorded, Sex, clock};
 
-use super::holds::{Over, Status, beside_allergy, ends, noted, over};
+use super::holds::{Over, beside_allergy, ends, noted, over};
 use super::none_known::{self, Absence};
 use super::references::{lasts, may_be_one, origin_name, patient_name, qualified};
 use super::resources::{AllergyIntolerance, CodeableConcept, Condition, Patient, clean};
-use super::{described, ended};
+use super::{described, ended, status};
 
 /// Stands among the resources of an entry that was in the profile before any resource said so.
 const BY_HAND: &str = "by hand";
@@ -398,12 +398,11 @@ fn of_nobody(recorded: &BTreeMap<String, Recorded>) -> impl Iterator<Item = &str
 
 /// What an AllergyIntolerance says of the allergies, or why nothing follows from it.
 pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
-    let verification = Status::of(allergy.verification_status.as_ref());
-    if verification.is_any(&["refuted", "entered-in-error"]) {
+    let [clinical, verification] = status::of_allergy(allergy);
+    if verification.is_over() {
         return Ok(Says::Nothing("refuted or entered in error"));
     }
-    let clinical = Status::of(allergy.clinical_status.as_ref());
-    if clinical.is_any(&["inactive", "resolved"]) {
+    if clinical.is_over() {
         return Ok(Says::Nothing(OVER));
     }
     let beside = || beside_allergy(allergy);
@@ -420,7 +419,7 @@ pub fn allergy(allergy: &AllergyIntolerance) -> Result<Says, &'static str> {
     if !of_drugs && none_known::of(List::Allergies, concept) == Absence::None {
         return Ok(Says::Nothing(NO_OTHER));
     }
-    let holds = verification.is_plainly(&["confirmed", "unconfirmed"]) && clinical.is_plainly(&["active"]);
+    let holds = verification.is_plain() && clinical.is_plain();
     says(List::Allergies, concept).map(|says| plainly(says, holds))
 }
 
@@ -450,20 +449,19 @@ fn plainly(says: Says, holds: bool) -> Says {
 
 /// What a Condition says of the conditions.
 pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static str> {
-    let verification = Status::of(condition.verification_status.as_ref());
+    let [clinical, verification] = status::of_condition(condition);
     // A certainty beside the code says what no verification status does.
-    let excluded = verification.is_plainly(&[]) && described::is_excluded(condition);
-    if excluded || verification.is_any(&["refuted", "entered-in-error", "differential"]) {
+    let excluded = verification.is_absent() && described::is_excluded(condition);
+    if excluded || verification.is_over() {
         return Ok(Says::Nothing("refuted, entered in error or one of several that it may be"));
     }
-    let clinical = Status::of(condition.clinical_status.as_ref());
     let over = match clinical.is_silent() {
         true if described::is_past(condition) => Over::Yes,
         true => over(condition, now),
         false => Over::No,
     };
     let described = described::described(condition);
-    if over == Over::Yes || clinical.is_any(&["inactive", "resolved"]) {
+    if over == Over::Yes || clinical.is_over() {
         let said = described.and_then(|code| says(List::Conditions, &code).ok());
         return Ok(said.map_or(Says::Nothing(OVER), ended::once_had));
     }
@@ -472,9 +470,7 @@ pub fn condition(condition: &Condition, now: Millis) -> Result<Says, &'static st
         return Ok(entry);
     }
     let says = says(List::Conditions, described.as_ref().unwrap_or(code))?;
-    let holds = verification.is_plainly(&["confirmed", "unconfirmed", "provisional"])
-        && clinical.is_plainly(&["active"])
-        && !ends(condition);
+    let holds = verification.is_plain() && clinical.is_plain() && !ends(condition);
     Ok(match (plainly(says, holds), over) {
         (entry @ Says::Entry { .. }, Over::IfBornBy(year)) => {
             let over = Box::new(ended::once_had(entry.clone()));

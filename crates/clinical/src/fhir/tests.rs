@@ -2,6 +2,7 @@
 
 mod denials;
 mod medicines;
+mod statuses;
 mod taken_back;
 
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@ use crate::fhir::people::{self, Beside, List, Says, Statement};
 use crate::fhir::references::{Index, id_of, known_name, lasts};
 use crate::fhir::resources::{CodeableConcept, Medication, Reference, clean};
 use crate::fhir::settle::Link;
+use crate::fhir::status;
 
 /// What an order says that came before and is of a Medication that is an entry of this Bundle; `display` is what the order
 /// calls it, and `stored` are Medications that it may be made of.
@@ -80,6 +81,13 @@ impl Mapping<'_> {
         says: Result<Says, &'static str>,
     ) -> Result<(), FhirError> {
         let user = self.subject(number, subject)?;
+        for member in entry.resource.as_ref().map(status::unclear).unwrap_or_default() {
+            let note = format!(
+                "its {member} is not understood: its codes contradict each other, or are none of those to which FHIR R4 binds \
+                 it. What is said counts, but for a denial"
+            );
+            self.note(number, "value", note);
+        }
         let says = match says {
             Ok(says) => says,
             // Somebody is allergic, and nobody can tell to what: the list must not look complete.
