@@ -215,6 +215,11 @@ pub(super) fn denial(list: List, normal: &str) -> Option<Denial> {
     denied.then_some(said)
 }
 
+/// Whether a word is one of those with which code systems mark what they name: "(finding)".
+pub(super) fn is_tag(word: &str) -> bool {
+    TAGS.contains(&word)
+}
+
 /// The clauses of a text between marks: "no" and a comma are an answer, and deny nothing of what follows ("no, drug
 /// allergies").
 fn answered(list: List, clause: &str) -> impl Iterator<Item = &str> {

@@ -4,11 +4,17 @@
 
 use recommend::{Terminology, normalise};
 
-use super::denial::{denial, headed};
+use super::denial::{denial, headed, is_tag};
 use super::people::List;
-use super::resources::{CodeableConcept, Coding};
+use super::resources::{CodeableConcept, Coding, clean};
 
 const SNOMED: [&str; 2] = ["http://snomed.info/sct", "urn:oid:2.16.840.1.113883.6.96"];
+/// Where the code systems of the International Patient Summary are, and what the name of that has in it which says that there is
+/// none.
+const SUMMARY: (&str, &str) = ("http://hl7.org/fhir/uv/ips/", "absent-unknown");
+/// What a text calls SNOMED CT before a code.
+const SNOMED_IN_WORDS: [&str; 5] =
+    ["snomed", "snomed ct", "sct", "http snomed info sct", "urn oid 2 16 840 1 113883 6 96"];
 
 /// Codes of SNOMED CT and of the International Patient Summary that say that there is none, by list.
 const NO_DRUG_ALLERGY: [&str; 2] = ["409137002", "no-known-medication-allergies"];
@@ -200,8 +206,9 @@ fn by_code(list: List, coding: &Coding) -> Absence {
     if list == List::Conditions && NO_VALUE.iter().any(|own| system.contains(own)) {
         return Absence::Unknown;
     }
-    // A house may use the same digits for something of its own.
-    if !(system.is_empty() || SNOMED.contains(&system) || system.contains("absent-unknown")) {
+    // A house may use the same digits for something of its own, with its system or without one.
+    let summary = system.starts_with(SUMMARY.0) && system.contains(SUMMARY.1);
+    if !(SNOMED.contains(&system) || summary) {
         return Absence::Not;
     }
     if NO_INFORMATION.contains(&code) {
@@ -246,12 +253,36 @@ fn by_words(list: List, words: &str) -> Option<Absence> {
     };
     let meaning = Terminology::shared(&[]).understand(list.field(), words);
     match (meaning.known, meaning.names.is_empty(), denial) {
+        (true, true, None) if is_bare_code(list, &normal) => None,
         (true, true, Some(denial)) if denial.drugs => Some(Absence::NoDrug),
         (true, true, _) => Some(Absence::None),
         (true, false, _) | (false, _, None) => Some(Absence::Not),
         // "No known food or drug allergies": no proof of none, and nothing is named.
         (false, _, Some(_)) => None,
     }
+}
+
+/// Whether a text denies by a code alone of which it does not say that it is SNOMED CT's: anybody may have such a number.
+fn is_bare_code(list: List, normal: &str) -> bool {
+    let is_code = |word: &str| word.len() >= 6 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let (codes, words): (Vec<&str>, Vec<&str>) = normal
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty() && !is_tag(word))
+        .partition(|word| is_code(word));
+    let words = words.join(" ");
+    !codes.is_empty() && !SNOMED_IN_WORDS.contains(&words.as_str()) && !is_none(list, &words)
+}
+
+/// Whether whoever has these words alone takes them for a denial.
+pub(super) fn is_none(list: List, words: &str) -> bool {
+    let meaning = Terminology::shared(&[]).understand(list.field(), words);
+    !words.is_empty() && meaning.known && meaning.names.is_empty()
+}
+
+/// The words of an entry. What denies nothing and would be taken for a denial by its words alone, such as the code of one without
+/// its system, stands in the list as what nobody understands: so the list does not look empty.
+pub(super) fn in_the_list(list: List, words: String) -> String {
+    if is_none(list, &words) { clean(&format!("a code that is not understood ({words})")) } else { words }
 }
 
 fn named(list: List, code: &str) -> bool {
@@ -280,6 +311,24 @@ mod tests {
         for (codes, text, said) in [
             (vec![(sct, "716186003", "No known allergy (situation)")], "", Absence::None),
             (vec![("urn:local", "716186003", "")], "", Absence::Not),
+            (vec![("urn:local/sct", "716186003", "")], "", Absence::Not),
+            (vec![("urn:local:absent-unknown", "no-known-allergies", "")], "", Absence::Not),
+            (vec![("", "716186003", "")], "", Absence::Not),
+            (vec![("", "716186003", "No known allergy")], "", Absence::None),
+            (vec![(sct, "716186003", "")], "716186003", Absence::None),
+            (vec![], "716186003", Absence::Not),
+            (vec![], "716186003 (situation)", Absence::Not),
+            (vec![], "http://ehr.example.org/sct|716186003", Absence::Not),
+            (vec![], "SCT 716186003", Absence::None),
+            (
+                vec![(
+                    "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips",
+                    "no-known-allergies",
+                    "",
+                )],
+                "",
+                Absence::None,
+            ),
             (
                 vec![(sct, "716186003", ""), (sct, "91936005", "Allergy to penicillin")],
                 "Penicillin",

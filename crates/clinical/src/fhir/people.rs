@@ -512,5 +512,8 @@ fn says(list: List, concept: &CodeableConcept) -> Result<Says, &'static str> {
     }
     let named = none_known::entry(list, concept);
     let words = named.words().filter(|words| !words.is_empty()).ok_or("without a code")?;
-    Ok(Says::Entry { words, codes: named.codes(), synonyms: named.synonyms() })
+    let (words, codes) = (none_known::in_the_list(list, words), named.codes());
+    let codes = codes.into_iter().filter(|code| !none_known::is_none(list, code)).collect();
+    let synonyms = named.synonyms().into_iter().map(|words| none_known::in_the_list(list, words)).collect();
+    Ok(Says::Entry { words, codes, synonyms })
 }

@@ -15,9 +15,15 @@ use serde_json::{Value, json};
 use super::coded::{concepts, id_by, known_by, words};
 use super::message::{Hl7Error, Message};
 use super::patient::Identity;
+use super::tables::{
+    AL1_TYPE, Code, DG1_ACTION, DG1_TYPE, IAM_ACTION, IAM_STATUS, IAM_TYPE, Tabled, not_understood,
+};
 use crate::fhir::holds::is_unknown;
 use crate::fhir::people::{self, DENIALS, EARLIEST, List};
 use crate::fhir::resources::CodeableConcept;
+
+/// What stands in the Bundle for a code that is not understood: with it an allergy or a diagnosis counts, and no denial.
+const UNREAD: &str = "hl7-not-understood";
 
 /// The events that are read.
 pub const EVENTS: [&str; 4] = ["A01", "A04", "A08", "A31"];
@@ -136,6 +142,7 @@ pub(super) fn left_out(message: &Message) -> Vec<Hl7Error> {
             left_out.push(Hl7Error::new(place, 101, detail));
         }
     }
+    left_out.extend(not_understood(message));
     left_out
 }
 
@@ -154,27 +161,36 @@ fn allergies(
         let text = format!("an allergy without a name ({reaction})");
         codes.push(if reaction.is_empty() { Value::Null } else { json!({"text": text}) });
     }
-    let category = match message.get(segment, 2, 1).as_str() {
-        "DA" => "medication",
-        "FA" => "food",
-        "AA" | "PA" | "LA" | "EA" => "environment",
-        _ => "",
+    let in_iam = segment.0 == "IAM";
+    let own = |field: &Tabled| if in_iam { field.read(message, segment.1) } else { Code::None };
+    let kind = if in_iam { IAM_TYPE } else { AL1_TYPE }.read(message, segment.1);
+    let category = match &kind {
+        Code::Of(code) => match code.as_str() {
+            "DA" => "medication",
+            "FA" => "food",
+            "AA" | "PA" | "LA" | "EA" => "environment",
+            _ => "",
+        },
+        // Of what kind there is none nobody can say.
+        Code::Other => UNREAD,
+        Code::None => "",
     };
     // "NKDA" beside a reaction is no "NKDA".
     let reaction = if nameless { String::new() } else { message.words(segment, 5) };
-    let own = |field: usize| match segment.0 {
-        "IAM" => message.get(segment, field, 1),
-        _ => String::new(),
-    };
-    let (clinical, verified) = match own(17).as_str() {
-        _ if own(6) == "D" => ("active", "entered-in-error".to_owned()),
-        "" => ("active", String::new()),
-        "C" => ("active", "confirmed".to_owned()),
-        "U" | "P" | "S" => ("active", "unconfirmed".to_owned()),
-        "I" => ("inactive", "confirmed".to_owned()),
-        "E" => ("active", "entered-in-error".to_owned()),
-        // Doubt was raised, or a code of the house: an allergy counts, and a denial does not.
-        other => ("active", format!("hl7-{}", other.to_lowercase())),
+    let action = own(&IAM_ACTION);
+    // Of a table of the house, or doubt was raised: an allergy counts, and a denial does not.
+    let (clinical, verified) = match own(&IAM_STATUS) {
+        _ if action == Code::Of("D".to_owned()) => ("active", "entered-in-error"),
+        _ if action == Code::Other => ("active", UNREAD),
+        Code::None => ("active", ""),
+        Code::Other => ("active", UNREAD),
+        Code::Of(code) => match code.as_str() {
+            "C" => ("active", "confirmed"),
+            "U" | "P" | "S" => ("active", "unconfirmed"),
+            "I" => ("inactive", "confirmed"),
+            "E" => ("active", "entered-in-error"),
+            _ => ("active", UNREAD),
+        },
     };
     let over = verified == "entered-in-error" || clinical == "inactive";
     let resource = |(id, code): (String, Value)| {
@@ -195,7 +211,7 @@ fn allergies(
         }
         if !verified.is_empty() {
             let system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
-            resource["verificationStatus"] = status(system, &verified);
+            resource["verificationStatus"] = status(system, verified);
         }
         resource
     };
@@ -245,10 +261,10 @@ fn diagnoses(
             codes[0]["coding"] = json!(codings);
         }
     }
-    let deleted = message.get(segment, 21, 1) == "D";
-    let verified = match message.get(segment, 6, 1).as_str() {
-        _ if deleted => "entered-in-error",
-        "A" | "W" => "provisional",
+    let verified = match (DG1_ACTION.read(message, nth), DG1_TYPE.read(message, nth)) {
+        (Code::Of(action), _) if action == "D" => "entered-in-error",
+        (Code::Other, _) | (_, Code::Other) => UNREAD,
+        (_, Code::Of(kind)) if ["A", "W"].contains(&kind.as_str()) => "provisional",
         _ => "confirmed",
     };
     let resource = |code: Value| {
@@ -440,9 +456,58 @@ mod tests {
         for (code, list) in [("D", penicillin.clone()), ("S", penicillin), ("E", None), ("I", None)] {
             assert_eq!(after(&["AL1|1|DA|^Penicillin", &status("^Penicillin", code)]), list, "{code}");
         }
+        // Codes of a table of the house take nothing back, and deny nothing.
+        let house = Some(vec!["Penicillin".to_owned()]);
+        for (segment, list) in [
+            (status("^Penicillin", "I^imported from old system^99LOCAL"), house.clone()),
+            (status("^Penicillin", "E^^L"), house.clone()),
+            (status("^Penicillin", "I^inactive^HL70438"), None),
+            ("IAM|1|DA|^Penicillin|||D^documented^99LOCAL".to_owned(), house),
+            ("IAM|1|DA|^Penicillin|||D^Delete^HL70323".to_owned(), None),
+        ] {
+            assert_eq!(after(&["AL1|1|DA|^Penicillin", &segment]), list, "{segment}");
+        }
+        for denial in [
+            status("NKDA", "C^current^99LOCAL"),
+            "IAM|1|DA|NKDA|||A^archived^99LOCAL".to_owned(),
+            "AL1|1|FA^Food^99LOCAL|NKA".to_owned(),
+        ] {
+            assert_eq!(after(&[&denial]), None, "{denial}");
+        }
+        // A number without a coding system is no denial, and not understood.
+        for segment in
+            ["AL1|1|DA|716186003^^L", "AL1|1|DA|716186003", "AL1|1|DA|^716186003", "AL1|1|DA|409137002^^99X"]
+        {
+            let list = after(&[segment]).unwrap();
+            let meaning = recommend::Terminology::shared(&[]).understand(Field::Allergy, &list[0]);
+            assert!(list.len() == 1 && !meaning.known, "{segment} {list:?}");
+        }
+        assert_eq!(after(&["AL1|1|DA|716186003^^SCT"]), Some(Vec::new()));
         // What stands beside a denial is not taken back by one that is plain.
         let both = after(&["AL1|1|DA|NKDA||anaphylaxis after amoxicillin", "AL1|1|DA|NKDA"]).unwrap();
         assert!(both.len() == 1 && both[0].contains("amoxicillin"), "{both:?}");
+    }
+
+    #[test]
+    fn a_diagnosis_goes_by_the_codes_of_hl7_alone() {
+        for (action, code) in [
+            ("D", "entered-in-error"),
+            ("D^Delete^HL70206", "entered-in-error"),
+            ("D^documented^99LOCAL", UNREAD),
+            ("A", "provisional"),
+        ] {
+            let segment = format!("DG1|1||E11.9^Type 2 diabetes^I10||20260301|A{}{action}", "|".repeat(15));
+            let text = A01.replace("DG1|1||E11.9^Type 2 diabetes^I10||20260301|A", &segment);
+            let said = &of(&text).unwrap()["entry"][3]["resource"]["verificationStatus"]["coding"][0]["code"];
+            assert_eq!(said, code, "{action}");
+            assert_eq!(
+                profile(&text).conditions.is_some(),
+                action != "D" && code != "entered-in-error",
+                "{action}"
+            );
+            let told = left_out(&Message::read(&text).unwrap());
+            assert_eq!(told.len(), usize::from(code == UNREAD), "{action} {told:?}");
+        }
     }
 
     #[test]

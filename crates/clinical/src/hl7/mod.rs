@@ -6,6 +6,7 @@
 //! - `sent`: which of two messages is the later one, and which came already
 //! - `patient`: who a message is about
 //! - `coded`: codes and words
+//! - `tables`: codes of HL7's own tables
 //! - `adt`: what a message says, as a FHIR transaction
 //! - `answer`: acknowledgements
 //! - `oru`: a result as ORU^R01
@@ -18,6 +19,7 @@ mod message;
 mod oru;
 mod patient;
 mod sent;
+mod tables;
 
 pub use adt::{EVENTS, bundle};
 use answer::time;

@@ -241,3 +241,33 @@ fn severity_site_and_stage_are_read_with_the_code() {
         assert!(names.iter().any(|own| own == name), "{members} {name} {names:?}");
     }
 }
+
+/// A code of which nobody says the system is no denial, wherever it comes, and the list does not look empty for it.
+#[test]
+fn a_code_without_its_system_denies_nothing() {
+    let coded = |coding: Value| json!({"coding": [coding]});
+    let sct = "http://snomed.info/sct";
+    for (code, none) in [
+        (coded(json!({"system": sct, "code": "716186003"})), true),
+        (coded(json!({"code": "716186003", "display": "No known allergy"})), true),
+        (coded(json!({"code": "716186003"})), false),
+        (coded(json!({"code": "no-known-allergies"})), false),
+        (coded(json!({"system": "http://ehr.example.org/snomed-map", "code": "716186003"})), false),
+        (json!({"text": "716186003"}), false),
+        (
+            json!({"coding": [{"system": "urn:house", "code": "7"}, {"system": "urn:sct-like", "code": "716186003"}]}),
+            false,
+        ),
+    ] {
+        let settled = settle("transaction", &[ann(), nkda(json!({"code": code}))]).unwrap();
+        let known = profile(&settled);
+        let list = known.allergies.unwrap();
+        assert_eq!(list.is_empty(), none, "{code}");
+        for words in list {
+            let recorded = &known.recorded["allergies"][&words];
+            let terms = Terminology::shared(&[]);
+            let meaning = terms.understand_coded(Field::Allergy, &words, &recorded.codes, &recorded.synonyms);
+            assert!(!meaning.known && !terms.understand(Field::Allergy, &words).known, "{code} {words}");
+        }
+    }
+}
