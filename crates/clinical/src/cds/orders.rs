@@ -91,10 +91,18 @@ pub(super) fn read(
         let shelves = Shelves { places: &places, stored: None, from: entry.server.as_deref() };
         let resource = entry.resource.as_ref().map_err(|wrong| error(POINTER, wrong.to_string()))?;
         let name = names.first().cloned().unwrap_or_else(|| format!("{} number {number}", entry.kind));
+        // Of what is no drug nothing is checked, whatever it means.
+        let of_drugs =
+            ["Medication", "Substance"].contains(&entry.kind.as_str()) || text.contains("MedicationRequest");
+        for modifier in entry.modifiers.iter().filter(|_| of_drugs) {
+            read.unread.push(format!("the {modifier} of the draft order {name:?}, which is not understood"));
+        }
         match resource {
             Resource::MedicationRequest(order) => {
                 let reference = entry.id.as_ref().map(|id| format!("MedicationRequest/{id}"));
-                let draft = Seen { number, name, reference: reference.filter(|_| !within), checked };
+                let modified = !entry.modifiers.is_empty();
+                let draft =
+                    Seen { number, name, reference: reference.filter(|_| !within), checked, modified };
                 let before = read.orders.len();
                 read.order(order, draft, entry.id.as_deref(), &shelves, selections.is_some(), person)?;
                 for order in &mut read.orders[before..] {
@@ -133,6 +141,8 @@ struct Seen {
     name: String,
     reference: Option<String>,
     checked: bool,
+    /// Whether it has a modifier that is not understood: it is checked, and ends and replaces nothing.
+    modified: bool,
 }
 
 impl Orders {
@@ -145,7 +155,7 @@ impl Orders {
         choosing: bool,
         person: &Person,
     ) -> Result<(), CdsError> {
-        let Seen { number, name, reference, checked } = seen;
+        let Seen { number, name, reference, checked, modified } = seen;
         if let Some(other) = person.other(order.subject.as_ref()) {
             self.unread.push(format!("the order {name:?}, which is for another person: {other}"));
             return Ok(());
@@ -161,13 +171,13 @@ impl Orders {
         let recorded = || shelves.places.iter().skip(1).any(|(record, _)| record.entries.iter().any(is_this));
         let held =
             order.status.as_deref().is_some_and(|status| status.trim().eq_ignore_ascii_case("on-hold"));
-        if held && id.is_some() && recorded() {
+        if held && !modified && id.is_some() && recorded() {
             return Ok(());
         }
-        if let Some(id) = id {
+        if let Some(id) = id.filter(|_| !modified) {
             self.drafts.push(Draft { id: id.to_owned(), item: item.clone(), ends });
         }
-        if !ends {
+        if !ends && !modified {
             // A renewal has an id of its own, and takes the place of what it renews.
             let renewed = replaced(order).into_iter();
             self.drafts.extend(renewed.map(|id| Draft { id, item: item.clone(), ends: false }));

@@ -49,8 +49,10 @@ pub(super) struct List {
 
 /// A Bundle as it is written, for what is in it beside the resources.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Sheet<'a> {
     link: Option<Value>,
+    implicit_rules: Option<Value>,
     total: Option<Value>,
     #[serde(borrow)]
     pub(super) entry: Option<Vec<Line<'a>>>,
@@ -178,6 +180,10 @@ impl Reader {
             return Err(wrong(format!(
                 "has more than {MAX_ENTRIES_SENT} entries, those of its Bundles with it"
             )));
+        }
+        // By rules that nobody knows a list that is empty says nothing.
+        if sheet.implicit_rules.is_some_and(|rules| !rules.is_null()) {
+            self.unread.push(format!("the record's {:?}, whose implicitRules are not understood", self.key));
         }
         let mut found = 0;
         for (entry, line) in bundle.entries.into_iter().zip(sheet.entry.unwrap_or_default()) {
@@ -359,15 +365,19 @@ pub(super) fn tell_apart(entries: &mut [Entry]) -> Vec<String> {
 }
 
 fn same(one: &Entry, other: &Entry) -> bool {
-    format!("{:?}", one.resource) == format!("{:?}", other.resource)
+    let all = |entry: &Entry| format!("{:?} {:?}", entry.resource, entry.modifiers);
+    all(one) == all(other)
 }
 
-/// The statuses of a record that are not understood, in words: what is said counts, but for a denial.
+/// The statuses and the modifiers of a record that are not understood, in words: what is said counts, but ends, denies and takes
+/// back nothing.
 pub(super) fn unclear(bundle: &Bundle) -> Vec<String> {
     let of = |entry: &Entry| {
         let name = format!("{}/{}", entry.kind, entry.id.as_deref().unwrap_or_default());
         let members = entry.resource.as_ref().map(status::unclear).unwrap_or_default().into_iter();
+        let read = !matches!(entry.resource, Ok(Resource::Other));
         members
+            .chain(entry.modifiers.iter().map(String::as_str).filter(|_| read))
             .map(move |member| {
                 format!("the {member} of the record's {name:?}, which is not understood and ends nothing")
             })

@@ -258,7 +258,11 @@ fn over_stored(said: &mut PersonChange, profile: &Profile) {
                 && (may_be_one(name, &own.resource)
                     || *denial && without_server(name) == without_server(&own.resource))
         };
-        let says = || Says::Nothing("known by its other name");
+        // What takes nothing back under its own name takes nothing back under another.
+        let says = || match own.says {
+            Says::Kept(_) => Says::Kept(None),
+            _ => Says::Nothing("known by its other name"),
+        };
         let twin =
             |(name, _): (&String, bool)| Statement { resource: name.clone(), says: says(), ..own.clone() };
         twins.filter(is_twin).map(twin).collect::<Vec<_>>()

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::kept::{MAX_MEDICATION, digest_of, which_drug};
+use super::modifiers;
 use super::references::{base_of, server};
 use super::request::{Asked, few_entries, last_modified, too_many};
 use super::resources::{
@@ -142,6 +143,8 @@ pub struct Entry {
     pub text: Option<Box<str>>,
     /// Of what says that there is something and has no words for it: a digest, by which it is the same when it comes again.
     pub digest: Option<String>,
+    /// Its modifiers, of which none is understood, in words: it denies, ends and takes back nothing.
+    pub modifiers: Vec<String>,
     /// Whether it says that the resource was deleted.
     pub deleted: bool,
     /// Of what came in a file with one a line, the line, counted from 1.
@@ -165,6 +168,8 @@ struct RawBundle<'a, const MOST: usize> {
     resource_type: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
+    #[serde(borrow)]
+    implicit_rules: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "few_entries::<_, _, MOST>")]
     entry: Vec<RawEntry<'a>>,
 }
@@ -178,6 +183,8 @@ struct RawEntry<'a> {
     request: Option<Asked>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    modifier_extension: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -283,6 +290,7 @@ impl Bundle {
         };
         debug_assert_eq!(raw.resource_type.as_deref(), Some("Bundle"));
         let newest_first = raw.kind.as_deref() == Some("history");
+        let rules = modifiers::of_rules(raw.implicit_rules);
         let mut entries = Vec::with_capacity(raw.entry.len());
         for (index, raw) in raw.entry.into_iter().enumerate() {
             let deleted = raw.request.as_ref().filter(|_| newest_first).and_then(Asked::deleted);
@@ -293,6 +301,8 @@ impl Bundle {
                     ..Entry::bare(raw.full_url, String::new(), None, Ok(Resource::Other))
                 },
             };
+            read.modifiers.extend(modifiers::of_entry(raw.modifier_extension));
+            read.modifiers.extend(rules.clone());
             if let Some(asked) = raw.request {
                 // What an answer or a history says of a request was done elsewhere.
                 match kind {
@@ -386,6 +396,7 @@ pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Metho
         let error = refused(Some(index), release, format!("meta.profile {profile}"));
         return failed(full_url, kind, head.id, error);
     }
+    let modifiers = if kind == "Bundle" { Vec::new() } else { modifiers::of(raw.get()) };
     let resource = resource(index, &kind, raw.get());
     let resource = resource.and_then(|resource| match other_release(&resource, &kind) {
         Some((release, seen)) => Err(refused(Some(index), release, seen)),
@@ -407,7 +418,7 @@ pub(crate) fn entry(index: usize, full_url: Option<String>, method: Option<Metho
     };
     let digest = resource.as_ref().ok().filter(|resource| resource.is_wordless());
     let digest = digest.and_then(|_| digest_of(raw.get()));
-    Entry { method, version, text, digest, ..Entry::bare(full_url, kind, id, resource) }
+    Entry { method, version, text, digest, modifiers, ..Entry::bare(full_url, kind, id, resource) }
 }
 
 impl Entry {
@@ -429,6 +440,7 @@ impl Entry {
             version: Version::default(),
             text: None,
             digest: None,
+            modifiers: Vec::new(),
             deleted: false,
             line: None,
             resource,

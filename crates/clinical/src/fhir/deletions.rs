@@ -11,10 +11,12 @@ use recommend::Millis;
 use serde::Deserialize;
 
 use super::bundle::{Bundle, FhirError, MAX_ENTRIES};
+use super::modifiers;
 use super::references::{base_of, known_name};
 
 /// Types whose resources say something of a profile.
-const STATEMENTS: [&str; 4] = ["AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement"];
+pub(super) const STATEMENTS: [&str; 4] =
+    ["AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement"];
 /// Types whose resources make interactions.
 pub const HAPPENINGS: [&str; 6] = [
     "Encounter",
@@ -78,6 +80,8 @@ impl Deletions {
             if read.resource_type.as_deref() != Some("Bundle") {
                 return Err(wrong("it is no Bundle"));
             }
+            // What is to be done under rules that nobody knows here is not done, and counted.
+            let modified = !modifiers::of(text).is_empty();
             for entry in read.entry {
                 let request = entry.request.ok_or_else(|| wrong("an entry has no request"))?;
                 if request.method.as_deref() != Some("DELETE") {
@@ -86,8 +90,10 @@ impl Deletions {
                 let url = request.url.unwrap_or_default();
                 let (kind, id) =
                     named(&url).ok_or_else(|| wrong("an entry names no resource by type and id"))?;
-                if types.iter().any(|known| known == kind) {
-                    self.add(kind, id);
+                match types.iter().any(|known| known == kind) {
+                    true if modified => *self.others.entry(format!("{kind} (modified)")).or_default() += 1,
+                    true => self.add(kind, id),
+                    false => {}
                 }
             }
             if self.len() > MAX_ENTRIES {

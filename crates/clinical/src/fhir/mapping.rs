@@ -15,6 +15,7 @@ use recommend::clock::parse_time;
 use recommend::{Item, Millis};
 
 use super::bundle::{Bundle, BundleKind, Entry, FhirError, Method, Resource};
+use super::deletions::{HAPPENINGS, STATEMENTS};
 use super::people::{self, List, PersonChange};
 use super::references::{Index, Target, id_of, is_guessed, known_name, patient_name};
 use super::resources::{CodeableConcept, Medication, Reference};
@@ -60,7 +61,10 @@ pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medi
         mapping.mapped.outcomes.push(Outcome {
             kind: entry.kind.clone(),
             location: id_of(entry).map(|id| format!("{}/{id}", entry.kind)),
-            name: id_of(entry).map(|id| known_name(&entry.kind, &id, entry.server.as_deref())),
+            // Of what is not understood no visit goes that it made before.
+            name: id_of(entry)
+                .filter(|_| entry.modifiers.is_empty() || !says_of_visits(&entry.kind))
+                .map(|id| known_name(&entry.kind, &id, entry.server.as_deref())),
             method: entry.method,
             ..Outcome::default()
         });
@@ -98,11 +102,25 @@ impl<'a> Mapping<'a> {
                 let detail = "another resource of the same type and id is in the Bundle, or the same twice";
                 return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
             }
-            self.left_out(number, "an older version of a resource that is here as well");
-            return Ok(());
+            if !self.index.stands(number) {
+                self.left_out(number, "an older version of a resource that is here as well");
+                return Ok(());
+            }
+            let why = "an older version: the newer one has a modifier that is not understood, so what this one says against drugs counts";
+            self.left_out(number, why);
         }
         if let Some(detail) = self.index.clash(number) {
             return Err(FhirError::at(number, entry.kind.clone(), "duplicate", detail));
+        }
+        if !entry.modifiers.is_empty() && !matches!(resource, Resource::Other if !entry.deleted) {
+            let modifiers = entry.modifiers.join(", ");
+            let note = format!(
+                "not understood: {modifiers}. What it says against drugs counts; it denies nothing, ends nothing and takes nothing back"
+            );
+            self.note(number, "extension", note);
+            if entry.deleted {
+                return Ok(());
+            }
         }
         if entry.deleted {
             self.deleted(number, entry);
@@ -132,6 +150,9 @@ impl<'a> Mapping<'a> {
                     self.mapped.aliases.insert(id.clone(), patient_name(identifier));
                     self.mapped.conditional.entry(id.clone()).or_default().push(number);
                 }
+                // Nobody can say that what is denied is of this person.
+                let modified = self.is_kept_apart(number);
+                self.person(&id).without_denials |= modified;
                 let now = self.mapped.now;
                 for left_out in self.person(&id).describe(patient, now) {
                     self.note(number, "value", left_out.to_owned());
@@ -336,6 +357,11 @@ impl<'a> Mapping<'a> {
         person
     }
 
+    /// Whether an entry has a modifier that is not understood, or stands for a newer version that has one.
+    fn is_kept_apart(&self, number: usize) -> bool {
+        !self.bundle.entries[number].modifiers.is_empty() || self.index.older(number)
+    }
+
     fn used(&mut self, number: usize) {
         self.mapped.outcomes[number].used = true;
     }
@@ -377,6 +403,9 @@ impl<'a> Mapping<'a> {
         time: Option<&str>,
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
+        if self.is_kept_apart(number) {
+            return Ok(());
+        }
         // "No current medications" is no drug, and must not be recommended to others as one.
         if concept.as_ref().is_some_and(people::names_no_drug) {
             self.left_out(number, "no drug, but that there is none or that nobody knows which");
@@ -406,6 +435,9 @@ impl<'a> Mapping<'a> {
         time: Option<&str>,
     ) -> Result<(), FhirError> {
         let user_id = self.subject(number, subject)?;
+        if self.is_kept_apart(number) {
+            return Ok(());
+        }
         for reference in references {
             match self.provider(number, reference, kinds) {
                 Ok(Some(item)) => self.plan(number, user_id.clone(), item, event, time),
@@ -481,6 +513,11 @@ impl<'a> Mapping<'a> {
         let id = format!("{}/{}", entry.kind, id_of(entry)?);
         self.mapped.items.get_mut(&id).map(|(_, item)| item)
     }
+}
+
+/// Whether a type says what happened, and nothing of a list.
+fn says_of_visits(kind: &str) -> bool {
+    HAPPENINGS.contains(&kind) && !STATEMENTS.contains(&kind)
 }
 
 /// A FHIR date or dateTime: of a year or a month its first day.

@@ -1,6 +1,6 @@
 //! FHIR R4 (4.0.1): Bundles read into people, items and interactions, and answers written as resources.
 //!
-//! - `resources`, `bundle`, `kept`, `request`, `sources`, `version`, `references`: what is read, from where, and of which
+//! - `resources`, `bundle`, `modifiers`, `kept`, `request`, `sources`, `version`, `references`: what is read, from where, and of which
 //!   release it is
 //! - `patient`, `people`, `status`, `described`, `ended`, `none_known`, `denial`, `items`, `mapping`, `settle`: what it means, and what of it can be written
 //! - `deletions`: what an export says was deleted
@@ -19,6 +19,7 @@ pub(crate) mod holds;
 pub mod items;
 mod kept;
 pub mod mapping;
+mod modifiers;
 mod none_known;
 pub mod outcome;
 pub mod patient;

@@ -95,6 +95,9 @@ pub enum Says {
         /// What is said once it has ended.
         over: Box<Says>,
     },
+    /// Perhaps that it has this entry, and otherwise nothing: a modifier of the resource is not understood, so that of what it
+    /// said before nothing goes but a denial.
+    Kept(Option<Box<Says>>),
 }
 
 impl Says {
@@ -102,9 +105,24 @@ impl Says {
     fn of(&self, born: Option<i32>) -> &Says {
         match self {
             Says::UnlessBornBy { over, .. } if self.ended(born).is_some() => over,
-            Says::UnlessBornBy { entry, .. } => entry,
+            Says::UnlessBornBy { entry, .. } | Says::Kept(Some(entry)) => entry,
             said => said,
         }
+    }
+
+    /// What is said under a modifier that is not understood.
+    pub(super) fn modified(self) -> Says {
+        match self {
+            entry @ Says::Entry { .. } => Says::Kept(Some(Box::new(entry))),
+            Says::UnlessBornBy { entry, .. } => Says::Kept(Some(entry)),
+            Says::Kept(_) => self,
+            Says::NoneKnown | Says::Nothing(_) => Says::Kept(None),
+        }
+    }
+
+    /// Whether what it takes back goes, of a denial or of something else.
+    fn takes_back(&self, denial: bool) -> bool {
+        denial || !matches!(self, Says::Kept(_))
     }
 
     /// The entry that somebody who was born in this year has no more, and the last year of birth of whom that is true.
@@ -211,9 +229,21 @@ impl PersonChange {
             self.server = other.server.or(self.server.take());
             self.guessed |= other.guessed;
         }
+        self.without_denials |= other.without_denials;
         self.statements.extend(other.statements);
         self.identifiers.extend(other.identifiers);
         self.numbers.extend(other.numbers);
+    }
+
+    /// Lets no denial count that is said here; the entries that denied.
+    pub(super) fn deny_nothing(&mut self) -> Vec<usize> {
+        let denials = self.statements.iter_mut().filter(|said| said.says == Says::NoneKnown);
+        denials
+            .map(|said| {
+                said.says = Says::Kept(None);
+                said.entry
+            })
+            .collect()
     }
 
     /// The profile after what is said here.
@@ -301,7 +331,8 @@ pub fn take_back(profile: &mut Profile, gone: &dyn Fn(&str, bool) -> bool) -> bo
 fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     let born = profile.birth_year;
     if list == List::Conditions {
-        let said = |resource: &str| statements.iter().any(|own| takes_back(&own.resource, resource, false));
+        let ending = statements.iter().filter(|own| own.says.takes_back(false));
+        let said = |resource: &str| ending.clone().any(|own| takes_back(&own.resource, resource, false));
         ended::take_back(profile, &said);
         for statement in statements {
             if let Some((year, entry)) = statement.says.ended(born) {
@@ -316,7 +347,8 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     // What each of these resources said before is taken back first, and with the last of them all codes of an entry.
     for (words, known) in &mut recorded {
         let denial = words == NONE_KNOWN;
-        let said = |resource: &str| statements.iter().any(|own| takes_back(&own.resource, resource, denial));
+        let taking = statements.iter().filter(|own| own.says.takes_back(denial));
+        let said = |resource: &str| taking.clone().any(|own| takes_back(&own.resource, resource, denial));
         known.resources.retain(|resource| !said(resource));
         if known.resources.is_empty() {
             known.codes.clear();
@@ -326,7 +358,7 @@ fn apply_list(profile: &mut Profile, list: List, statements: &[&Statement]) {
     for statement in statements {
         let says = statement.says.of(born);
         let (words, codes, synonyms) = match says {
-            Says::Nothing(_) | Says::UnlessBornBy { .. } => continue,
+            Says::Nothing(_) | Says::UnlessBornBy { .. } | Says::Kept(_) => continue,
             Says::NoneKnown => (NONE_KNOWN, &[][..], &[][..]),
             Says::Entry { words, codes, synonyms } => (words.as_str(), codes.as_slice(), synonyms.as_slice()),
         };

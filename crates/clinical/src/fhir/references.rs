@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::bundle::{Bundle, BundleKind, Entry, Method, Resource};
+use super::deletions::STATEMENTS;
 use super::request::one_identifier;
 use super::resources::{Identifier, Reference};
 
@@ -46,6 +47,8 @@ pub struct Index {
     /// Names that two entries have.
     several: HashSet<String>,
     older: Vec<bool>,
+    /// Older versions that stand all the same, as the newer one has a modifier that is not understood.
+    standing: HashSet<usize>,
     /// Entries that cannot be told from another, and why.
     clashes: HashMap<usize, &'static str>,
     strangers: HashSet<usize>,
@@ -62,7 +65,7 @@ impl Index {
         let mut names: HashMap<String, usize> = HashMap::new();
         let mut ids: HashMap<String, usize> = HashMap::new();
         let mut several = HashSet::new();
-        let (older, strangers) = older_versions(bundle);
+        let Versions { older, standing, strangers } = older_versions(bundle);
         // What was deleted is nothing that a reference could be to.
         let there = |(index, entry): &(usize, &Entry)| !older[*index] && !entry.deleted;
         let newest = || bundle.entries.iter().enumerate().filter(there);
@@ -95,12 +98,17 @@ impl Index {
         let server = |(index, entry): (usize, &Entry)| Some((index, entry.server.clone()?));
         let servers: HashMap<usize, String> = bundle.entries.iter().enumerate().filter_map(server).collect();
         let mixed = servers.values().collect::<HashSet<_>>().len() > 1;
-        Index { names, ids, several, older, clashes, strangers, servers, mixed }
+        Index { names, ids, several, older, standing, clashes, strangers, servers, mixed }
     }
 
     /// Whether the Bundle has a newer version of this entry's resource.
     pub fn older(&self, entry: usize) -> bool {
         self.older.get(entry) == Some(&true)
+    }
+
+    /// Whether what an older version says stands.
+    pub fn stands(&self, entry: usize) -> bool {
+        self.standing.contains(&entry)
     }
 
     /// Whether an entry that is older has the type and id of another resource: one of another server.
@@ -284,11 +292,20 @@ fn identifiers<E>(resource: &Result<Resource, E>) -> &[Identifier] {
     }
 }
 
-/// Entries of which the Bundle has a newer version as well: by when they were made, by their numbers, or else by their
-/// order. And which of them are of another server, by their addresses.
-fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
+/// Entries of which a Bundle has a newer version as well.
+struct Versions {
+    older: Vec<bool>,
+    /// Those of them that stand, since the newest has a modifier that is not understood.
+    standing: HashSet<usize>,
+    /// Those that are of another server, by their addresses.
+    strangers: HashSet<usize>,
+}
+
+/// Finds older versions: by when they were made, by their numbers, or else by their order.
+fn older_versions(bundle: &Bundle) -> Versions {
     let mut older = vec![false; bundle.entries.len()];
     let mut strangers = HashSet::new();
+    let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut newest: HashMap<(&str, &str), usize> = HashMap::new();
     for (index, entry) in bundle.entries.iter().enumerate() {
         let Some(id) = entry.id.as_deref().filter(|_| !entry.kind.is_empty() && !is_renamed(entry)) else {
@@ -301,9 +318,10 @@ fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
         let order = times.filter(|order| order.is_ne()).or(numbers).filter(|order| order.is_ne());
         let gone = if order.map_or(!second.newest_first, std::cmp::Ordering::is_gt) { known } else { index };
         older[gone] = true;
-        if gone == index {
-            newest.insert((&entry.kind, id), known);
-        }
+        let stays = known + index - gone;
+        newest.insert((&entry.kind, id), stays);
+        let before = behind.remove(&gone).unwrap_or_default();
+        behind.entry(stays).or_default().extend(before.into_iter().chain([gone]));
         let address =
             |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
         // One without a server is not taken for another server's.
@@ -315,7 +333,11 @@ fn older_versions(bundle: &Bundle) -> (Vec<bool>, HashSet<usize>) {
             strangers.insert(gone);
         }
     }
-    (older, strangers)
+    let says_of_a_list = |index: usize| STATEMENTS.contains(&bundle.entries[index].kind.as_str());
+    let modified = |newest: &usize| !bundle.entries[*newest].modifiers.is_empty() && says_of_a_list(*newest);
+    let standing = behind.into_iter().filter(|(newest, _)| modified(newest)).flat_map(|(_, older)| older);
+    let standing = standing.filter(|index| !bundle.entries[*index].deleted).collect();
+    Versions { older, standing, strangers }
 }
 
 /// Entries that cannot be told from others: of a request those of one `fullUrl` (FHIR's rule bdl-7) and those whose `fullUrl`

@@ -408,6 +408,12 @@ impl Mapped {
         };
         for mut person in std::mem::take(&mut self.people).into_values() {
             person.statements.retain(|statement| sound(&self.outcomes, statement.entry));
+            if person.without_denials {
+                for entry in person.deny_nothing() {
+                    let note = "denies, of a person whose Patient has a modifier that is not understood: that counts for nobody";
+                    self.outcomes[entry].notes.push(("extension", note.to_owned()));
+                }
+            }
             let described = person.patient.is_some_and(|patient| sound(&self.outcomes, patient));
             if described || !person.statements.is_empty() {
                 settled.people.push(person);

@@ -2,6 +2,7 @@
 
 mod denials;
 mod medicines;
+mod modifiers;
 mod statuses;
 mod taken_back;
 

@@ -27,10 +27,12 @@ pub fn ordered(
     let shelves = Shelves { places: &places, stored: Some(stored), from: own.server.as_deref() };
     let concept = shelves.drug(None, Some(&reference), &[]).concept;
     // What else the order says is not known any more, and so it denies nothing.
-    concept
+    let says = concept
         .and_then(|concept| people::medication(&concept, &Beside::default()).ok())
         .filter(|says| matches!(says, Says::Entry { .. }))
-        .unwrap_or_else(|| unnamed("a medication", order))
+        .unwrap_or_else(|| unnamed("a medication", order));
+    // What a Medication is called of which nobody knows the meaning is taken beside what it was called.
+    if own.modifiers.is_empty() { says } else { says.modified() }
 }
 
 impl Mapping<'_> {
@@ -56,6 +58,7 @@ impl Mapping<'_> {
                 "added without an id of its own: of what was said before it takes back no more than a denial in its words",
             );
         }
+        let says = if self.is_kept_apart(number) { says.modified() } else { says };
         self.person(user).statements.push(Statement { entry: number, list, resource, says });
     }
 
