@@ -16,7 +16,7 @@ use super::coded::{concepts, id_by, known_by, words};
 use super::message::{Hl7Error, Message};
 use super::patient::Identity;
 use super::tables::{
-    AL1_TYPE, Code, DG1_ACTION, DG1_TYPE, IAM_ACTION, IAM_STATUS, IAM_TYPE, Tabled, not_understood,
+    AL1_TYPE, Code, DG1_ACTION, DG1_TYPE, IAM_ACTION, IAM_STATUS, IAM_TYPE, PID_SEX, Tabled, not_understood,
 };
 use crate::fhir::holds::is_unknown;
 use crate::fhir::people::{self, DENIALS, EARLIEST, List};
@@ -94,14 +94,7 @@ fn person(message: &Message, id: &str, identity: &Identity) -> Value {
     if let Ok(Some(date)) = born(message) {
         patient["birthDate"] = json!(date);
     }
-    let gender = match message.get(("PID", 0), 8, 1).as_str() {
-        "F" => Some("female"),
-        "M" => Some("male"),
-        "O" | "A" => Some("other"),
-        "U" | "N" => Some("unknown"),
-        _ => None,
-    };
-    if let Some(gender) = gender {
+    if let Ok(Some(gender)) = sex(message) {
         patient["gender"] = json!(gender);
     }
     patient
@@ -132,9 +125,29 @@ fn born(message: &Message) -> Result<Option<String>, Hl7Error> {
     if sound { Ok(Some(date)) } else { Err(wrong()) }
 }
 
+/// The sex, as FHIR's gender, where there is one: a code of table 0001 in any case, or its words, as senders write them.
+fn sex(message: &Message) -> Result<Option<&'static str>, Hl7Error> {
+    let code = match PID_SEX.read(message, 0) {
+        Code::None => return Ok(None),
+        Code::Of(code) => code.to_lowercase(),
+        Code::Other => String::new(),
+    };
+    match code.as_str() {
+        "f" | "female" => Ok(Some("female")),
+        "m" | "male" => Ok(Some("male")),
+        "o" | "a" | "other" | "ambiguous" => Ok(Some("other")),
+        "u" | "n" | "unknown" | "not applicable" => Ok(Some("unknown")),
+        _ => {
+            let detail =
+                "the sex is left out: F, M, O, A, U and N of table HL70001 are read, and Female and Male";
+            Err(Hl7Error::new("PID-8", 103, detail))
+        }
+    }
+}
+
 /// What of a message that is taken is left out.
 pub(super) fn left_out(message: &Message) -> Vec<Hl7Error> {
-    let mut left_out: Vec<Hl7Error> = born(message).err().into_iter().collect();
+    let mut left_out: Vec<Hl7Error> = born(message).err().into_iter().chain(sex(message).err()).collect();
     for (name, place) in [("AL1", "AL1-3"), ("IAM", "IAM-3")] {
         if (0..message.count(name)).any(|nth| message.only_erases((name, nth))) {
             let detail = "nothing is erased: a segment of double quotes alone does not say which allergy; one is taken back by \
@@ -383,6 +396,34 @@ mod tests {
         }
         let erasing = Message::read(&A01.replace("AL1|2|FA|^peanuts", "AL1|2|\"\"|\"\"")).unwrap();
         assert_eq!(left_out(&erasing)[0].place, "AL1-3");
+    }
+
+    #[test]
+    fn a_sex_is_read_as_it_is_plainly_meant_and_told_where_it_is_not() {
+        for (written, gender, told) in [
+            ("F", json!("female"), false),
+            ("f", json!("female"), false),
+            ("Female", json!("female"), false),
+            ("F^Female^HL70001", json!("female"), false),
+            ("MALE", json!("male"), false),
+            ("m", json!("male"), false),
+            ("O", json!("other"), false),
+            ("A", json!("other"), false),
+            ("U", json!("unknown"), false),
+            ("N", json!("unknown"), false),
+            ("", Value::Null, false),
+            ("\"\"", Value::Null, false),
+            ("X", Value::Null, true),
+            ("weiblich", Value::Null, true),
+            ("F^^99LOCAL", Value::Null, true),
+            ("M~F", Value::Null, true),
+        ] {
+            let text = A01.replace("19540301|F", &format!("19540301|{written}"));
+            assert_eq!(of(&text).unwrap()["entry"][0]["resource"]["gender"], gender, "{written}");
+            let left_out = left_out(&Message::read(&text).unwrap());
+            let places: Vec<&str> = left_out.iter().map(|own| own.place.as_ref()).collect();
+            assert_eq!(places, if told { vec!["PID-8"] } else { vec![] }, "{written}");
+        }
     }
 
     /// What a message says of somebody of whom nothing was known.
