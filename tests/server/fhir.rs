@@ -383,6 +383,9 @@ async fn the_capability_statement_names_what_is_read() {
     );
     let kinds = statement["rest"][0]["resource"].as_array().unwrap();
     assert!(kinds.iter().any(|kind| kind["type"] == "AllergyIntolerance"));
+    // No type has an address of its own.
+    assert!(kinds.iter().all(|kind| kind.get("interaction").is_none()));
+    assert_eq!(statement["rest"][0]["interaction"], json!([{"code": "transaction"}, {"code": "batch"}]));
 }
 
 /// Runs `medserve import fhir` and says whether it succeeded and what it wrote.

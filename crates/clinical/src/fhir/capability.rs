@@ -29,7 +29,8 @@ pub const READ: [(&str, &str); 14] = [
     ("ServiceRequest", "An interaction \"referral\" with whoever is to perform it."),
 ];
 
-/// The statement of a server of this version at this address, made at this moment (RFC 3339).
+/// The statement of a server that takes Bundles at its base alone: no type has an address of its own, and so no interaction.
+/// It is of this version at this address, made at this moment (RFC 3339).
 pub fn statement(version: &str, url: Option<&str>, date: &str) -> Value {
     let resources: Vec<Value> = READ
         .iter()
@@ -37,9 +38,7 @@ pub fn statement(version: &str, url: Option<&str>, date: &str) -> Value {
             json!({
                 "type": kind,
                 "documentation": meaning,
-                "interaction": [{"code": "create"}, {"code": "update"}],
                 "versioning": "no-version",
-                "updateCreate": true,
                 "referencePolicy": ["literal", "logical", "local"],
             })
         })
@@ -65,4 +64,23 @@ pub fn statement(version: &str, url: Option<&str>, date: &str) -> Value {
         statement["implementation"]["url"] = json!(url);
     }
     statement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_there_is_is_declared() {
+        let rest = &statement("1.0.0", None, "2026-01-01T00:00:00Z")["rest"][0];
+        assert_eq!(rest["interaction"], json!([{"code": "transaction"}, {"code": "batch"}]));
+        let resources = rest["resource"].as_array().unwrap();
+        assert_eq!(resources.len(), READ.len());
+        for resource in resources {
+            assert!(
+                resource.get("interaction").is_none() && resource.get("updateCreate").is_none(),
+                "{resource}"
+            );
+        }
+    }
 }
