@@ -49,7 +49,10 @@ fn modified(mut resource: Value) -> Value {
 fn what_a_modifier_may_turn_round_counts_where_it_warns_and_is_told() {
     let none = json!({"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/p"},
         "code": {"coding": [{"system": "http://snomed.info/sct", "code": "716186003"}]}});
-    assert_eq!(profile(&read(&with("allergies", list(&[none.clone()])))).allergies, Some(Vec::new()));
+    assert_eq!(
+        profile(&read(&with("allergies", list(std::slice::from_ref(&none))))).allergies,
+        Some(Vec::new())
+    );
     let mut ruled = none.clone();
     ruled["implicitRules"] = json!("http://e.org/rules");
     for (denial, words) in
@@ -100,7 +103,7 @@ fn an_order_with_a_modifier_is_checked_and_replaces_nothing() {
     held["status"] = json!("on-hold");
     for (draft, orders) in [(warfarin.clone(), 1), (stopped, 0), (held, 1)] {
         let mut body = sign(&[modified(draft.clone())]);
-        body["prefetch"]["medications"] = list(&[warfarin.clone()]);
+        body["prefetch"]["medications"] = list(std::slice::from_ref(&warfarin));
         let request = read(&body);
         assert_eq!((request.orders.len(), medications(&request).len()), (orders, 1), "{draft}");
         told(&request, "of the draft order \"MedicationRequest/d\"");
