@@ -8,17 +8,22 @@
 //! programs that download in parts leave zeros where the rest was to come.
 
 use super::malformed;
+use super::parts::{A_TILE_PART, Coding, FREE_PARTS, Parts};
 use crate::decode::DecodeError;
 
-/// Fewest samples that a tile, a precinct and a code-block hold on average, and how many of each
-/// any image may have.
+/// Fewest samples that a tile holds on average.
 const SAMPLES_A_TILE: u64 = 1024;
-const SAMPLES_A_PRECINCT: u64 = 512;
-const SAMPLES_A_BLOCK: u64 = 64;
-const FREE_PARTS: u64 = 1024;
 
-/// Most quality layers; real encoders write up to a few dozen.
-const MAX_LAYERS: u16 = 256;
+/// Furthest edge of an image on the grid that its tiles are laid out on. Behind it the decoders' numbers run over.
+const MAX_EDGE: u64 = 1 << 24;
+
+/// Bytes that the decoders take for each segment of packed packet headers in a tile part, and for each byte of those in the main
+/// header.
+const A_PACKED_SEGMENT: u64 = 112;
+const A_PACKED_BYTE: u64 = 17;
+
+/// Most bytes that say how coefficients are quantized: a style, and two for each band.
+const MAX_QUANTIZATION: usize = 1 + 2 * (3 * 32 + 1);
 
 /// Zeros in a row that code-blocks may have, beside empty packets: an arithmetic coder writes next to none. What is coded
 /// as raw bits may have more, but neither coder ends with such bits.
@@ -28,7 +33,7 @@ pub(super) fn broken(detail: impl std::fmt::Display) -> DecodeError {
     malformed(format!("its JPEG 2000 frame: {detail}"))
 }
 
-fn truncated() -> DecodeError {
+pub(super) fn truncated() -> DecodeError {
     broken("the code stream is truncated")
 }
 
@@ -98,8 +103,6 @@ pub(super) struct Size {
     /// Bits and sign of the first component's samples.
     pub depth: u8,
     pub signed: bool,
-    /// Subsampling of each component, across and down.
-    steps: Vec<[u64; 2]>,
 }
 
 impl Size {
@@ -114,16 +117,21 @@ impl Size {
             Some(&[high, low]) => u16::from_be_bytes([high, low]),
             _ => return Err(truncated()),
         };
-        let each = body.get(36..).unwrap_or_default().as_chunks::<3>().0;
-        if each.len() != usize::from(components) || components == 0 {
+        let (each, rest) = body.get(36..).unwrap_or_default().as_chunks::<3>();
+        if each.len() != usize::from(components) || components == 0 || !rest.is_empty() {
             return Err(broken(format!("its size segment does not describe {components} samples a pixel")));
         }
         let depth = (each[0][0] & 0x7f) + 1;
-        let alike = each.iter().all(|one| one[0] == each[0][0] && one[1] > 0 && one[2] > 0);
+        let alike = each.iter().all(|one| one[0] == each[0][0]);
         if depth > 16 || !alike {
             return Err(DecodeError::unsupported(
                 "a JPEG 2000 frame of more than 16 bits a sample, or of components that differ in depth",
             ));
+        }
+        // DICOM has no word for such colour in JPEG 2000 (PS3.5 section 8.2.4): a decoder makes colours of it that the
+        // attributes would have made again.
+        if each.iter().any(|one| one[1..] != [1, 1]) {
+            return Err(DecodeError::unsupported("a JPEG 2000 frame of subsampled components"));
         }
         let size = Size {
             extent: pair(0)?,
@@ -133,7 +141,6 @@ impl Size {
             components,
             depth,
             signed: each[0][0] & 0x80 != 0,
-            steps: each.iter().map(|one| [u64::from(one[1]), u64::from(one[2])]).collect(),
         };
         let sound = (0..2).all(|axis| {
             size.tile[axis] > 0
@@ -141,7 +148,14 @@ impl Size {
                 && size.tile_offset[axis] + size.tile[axis] > size.offset[axis]
                 && size.offset[axis] < size.extent[axis]
         });
-        if sound { Ok(size) } else { Err(broken("its size segment contradicts itself")) }
+        if !sound {
+            return Err(broken("its size segment contradicts itself"));
+        }
+        let near = |axis: usize| {
+            let tiles = size.tile_offset[axis] + size.tiles(axis) * size.tile[axis];
+            size.extent[axis] <= MAX_EDGE && tiles <= u32::MAX.into()
+        };
+        if near(0) && near(1) { Ok(size) } else { Err(broken("it lies too far out on its grid")) }
     }
 
     fn side(&self, axis: usize) -> Result<u32, DecodeError> {
@@ -156,96 +170,21 @@ impl Size {
         self.side(1)
     }
 
-    fn tiles(&self, axis: usize) -> u64 {
+    pub fn tiles(&self, axis: usize) -> u64 {
         (self.extent[axis] - self.tile_offset[axis]).div_ceil(self.tile[axis])
     }
-}
 
-impl Size {
-    /// The extent of a component in the tile of such a column and row, in its samples.
-    fn tile_extent(&self, tile: [u64; 2], step: [u64; 2]) -> ([u64; 2], [u64; 2]) {
+    /// Where the samples of the tile of such a column and row begin and end, across and down.
+    pub fn tile_extent(&self, tile: [u64; 2]) -> ([u64; 2], [u64; 2]) {
         let edge = |axis: usize, tile: u64| self.tile_offset[axis] + tile * self.tile[axis];
-        let from = [0, 1].map(|axis| edge(axis, tile[axis]).max(self.offset[axis]).div_ceil(step[axis]));
-        let to = [0, 1].map(|axis| edge(axis, tile[axis] + 1).min(self.extent[axis]).div_ceil(step[axis]));
+        let from = [0, 1].map(|axis| edge(axis, tile[axis]).max(self.offset[axis]));
+        let to = [0, 1].map(|axis| edge(axis, tile[axis] + 1).min(self.extent[axis]));
         (from, to)
     }
-
-    /// Packets of a layer of a tile whose components are coded so, at most.
-    fn packets_a_layer(&self, coding: &Coding) -> u64 {
-        let last = [self.tiles(0) - 1, self.tiles(1) - 1];
-        let middle = last.map(|last| last / 2);
-        let of = |tile| {
-            let (from, to) = self.tile_extent(tile, [1, 1]);
-            coding.parts(from, to).0
-        };
-        let precincts = [[0, 0], middle, last].map(of).into_iter().max().unwrap_or(1);
-        // The place of a tile beside its precincts' edges may add one row and one column of these.
-        let spare = u64::from(coding.levels) + 1;
-        precincts.saturating_mul(2).saturating_add(spare).saturating_mul(self.components.into())
-    }
 }
 
-/// What a COD or COC segment says of the parts of a component (section A.6.1).
-#[derive(Clone)]
-struct Coding {
-    layers: u16,
-    levels: u8,
-    /// Some bits may be there as they are: bypass of the arithmetic coder, or the high-throughput coder.
-    raw: bool,
-    /// Logarithms of a code-block's sides.
-    block: [u32; 2],
-    /// Logarithms of a precinct's sides, each resolution from the lowest.
-    precincts: Vec<[u32; 2]>,
-}
-
-impl Coding {
-    /// `parameters` are those behind the style byte, the layers apart.
-    fn read(precincts: bool, layers: u16, parameters: &[u8]) -> Result<Coding, DecodeError> {
-        let &[levels, width, height, style, _, ref sizes @ ..] = parameters else {
-            return Err(truncated());
-        };
-        let resolutions = usize::from(levels) + 1;
-        if levels > 32 || width > 8 || height > 8 || width + height > 8 {
-            return Err(broken("its coding style is out of range"));
-        }
-        let precincts = if precincts {
-            let sizes = sizes.get(..resolutions).ok_or_else(truncated)?;
-            sizes.iter().map(|size| [u32::from(size & 15), u32::from(size >> 4)]).collect()
-        } else {
-            vec![[15, 15]; resolutions]
-        };
-        if layers == 0 || layers > MAX_LAYERS {
-            return Err(broken(format!("it declares {layers} layers, at most {MAX_LAYERS} are read")));
-        }
-        let raw = style & 0x41 != 0;
-        Ok(Coding { layers, levels, raw, block: [u32::from(width) + 2, u32::from(height) + 2], precincts })
-    }
-
-    /// Precincts and code-blocks of a tile-component whose samples lie from `from` to `to`.
-    fn parts(&self, from: [u64; 2], to: [u64; 2]) -> (u64, u64) {
-        let (mut precincts, mut blocks) = (0u64, 0u64);
-        for (resolution, &size) in self.precincts.iter().enumerate() {
-            let down = u32::from(self.levels) - resolution as u32;
-            let (mut across, mut within) = (1u64, 1u64);
-            for axis in 0..2 {
-                let start = from[axis].div_ceil(1 << down) >> size[axis];
-                let end = to[axis].div_ceil(1 << down).div_ceil(1 << size[axis]);
-                across = across.saturating_mul(end.saturating_sub(start));
-                // Bands of the higher resolutions have half their sides.
-                let half = u32::from(resolution > 0);
-                let block = self.block[axis].min(size[axis].saturating_sub(half));
-                let side = to[axis].div_ceil(1 << down).saturating_sub(from[axis] >> down);
-                within = within.saturating_mul((side >> half >> block) + 2);
-            }
-            precincts = precincts.saturating_add(across);
-            let bands = if resolution > 0 { 3 } else { 1 };
-            blocks = blocks.saturating_add(within.saturating_mul(bands));
-        }
-        (precincts, blocks)
-    }
-}
-
-/// Walks the markers, counts what they declare, and looks whether the data of each tile are there.
+/// Walks the markers, counts what they declare, and looks whether the data of each tile are there. What a decoder would read
+/// otherwise than it is walked here is refused: segments of another length than what they hold, and markers out of place.
 pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeError> {
     let samples = u64::from(size.width()?) * u64::from(size.height()?) * u64::from(size.components);
     let (columns, rows) = (size.tiles(0), size.tiles(1));
@@ -253,54 +192,68 @@ pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeEr
     if tiles > FREE_PARTS + samples / SAMPLES_A_TILE {
         return Err(broken(format!("it declares {tiles} tiles")));
     }
-    let mut codings: Vec<Coding> = Vec::new();
+    let components = usize::from(size.components);
+    let mut parts = Parts::of(size, tiles);
     let mut data = vec![0u64; tiles as usize];
     let mut packed_headers = false;
-    let mut counted = 0u64;
+    // Layers and resolutions that every tile has at least, if its own header does not say otherwise.
+    let (mut layers, mut resolutions) = (1u64, 33u64);
     let (mut packets, mut most_layers, mut raw) = (0u64, 1u64, false);
     let (mut last_zeros, mut most_zeros) = (0u64, 0u64);
+    let mut kept = 0u64;
     let mut at = 2;
     let mut tile_part: Option<(usize, usize)> = None;
     loop {
         let (marker, body, next) = segment(stream, at)?;
+        let tile = tile_part.map(|(index, _)| index);
         match marker {
             // COD and COC, of the image or of a tile.
             0xff52 | 0xff53 => {
-                // Each is counted over all tiles, so there cannot be many of both.
-                counted = counted.saturating_add(tiles);
-                if counted > 1 << 20 {
-                    return Err(broken("it declares too many coding styles"));
-                }
-                let components = usize::from(size.components);
-                let mut read = |precincts: u8, layers, parameters, which: std::ops::Range<usize>| {
-                    let coding = Coding::read(precincts & 1 != 0, layers, parameters)?;
-                    count_parts(size, &coding, samples, which.len() as u64)?;
-                    packets = packets.max(size.packets_a_layer(&coding));
-                    most_layers = most_layers.max(layers.into());
-                    raw |= coding.raw;
-                    codings.resize(components.max(codings.len()), coding.clone());
-                    if tile_part.is_none() {
-                        codings[which].fill(coding);
-                    }
-                    Ok::<(), DecodeError>(())
-                };
-                match (marker, body) {
+                let (coding, which) = match (marker, body) {
                     (0xff52, &[style, _, high, low, _, ref parameters @ ..]) => {
-                        read(style, u16::from_be_bytes([high, low]), parameters, 0..components)?;
+                        let declared = u16::from_be_bytes([high, low]);
+                        parts.add_layers(declared)?;
+                        most_layers = most_layers.max(declared.into());
+                        if tile.is_none() {
+                            layers = declared.into();
+                        }
+                        (Coding::read(style, parameters)?, 0..components)
                     }
                     (0xff53, &[component, style, ref parameters @ ..])
                         if usize::from(component) < components =>
                     {
                         let component = usize::from(component);
-                        read(style, 1, parameters, component..component + 1)?;
+                        (Coding::read(style, parameters)?, component..component + 1)
                     }
                     _ => return Err(broken("a coding style segment is broken")),
+                };
+                parts.add_coding(&coding, which, tile)?;
+                packets = packets.max(coding.packets_a_layer(size));
+                raw |= coding.raw;
+                if tile.is_none() {
+                    resolutions = resolutions.min(u64::from(coding.levels) + 1);
                 }
             }
+            // QCD and QCC: each tile of a decoder has its own copy.
+            0xff5c => check_quantization(body)?,
+            0xff5d => check_quantization(body.get(1..).unwrap_or_default())?,
+            0xff5e if body.len() != 3 => return Err(broken("a region of interest is of another length")),
+            // POC: changes of seven bytes.
+            0xff5f => parts.add_changes(body.len() as u64 / 7, tile)?,
             // Packed packet headers lie apart from the packets.
-            0xff60 | 0xff61 => packed_headers = true,
+            0xff60 | 0xff61 => {
+                packed_headers = true;
+                kept += A_PACKED_SEGMENT;
+                if marker == 0xff60 {
+                    kept += A_PACKED_BYTE * body.len() as u64;
+                }
+            }
+            0xff90 | 0xffd9 if tile_part.is_some() => {
+                return Err(broken("a tile part has a header and no data"));
+            }
             0xff90 => {
-                let &[high, low, a, b, c, d, ..] = body else { return Err(truncated()) };
+                let &[high, low, a, b, c, d, _, _] = body else { return Err(truncated()) };
+                kept += A_TILE_PART;
                 let index = usize::from(u16::from_be_bytes([high, low]));
                 let length = u32::from_be_bytes([a, b, c, d]) as usize;
                 if index >= data.len() {
@@ -332,8 +285,7 @@ pub(super) fn check_structure(stream: &[u8], size: &Size) -> Result<(), DecodeEr
         }
         at = next;
     }
-    let layers = codings.iter().map(|coding| u64::from(coding.layers)).max().unwrap_or(1);
-    let resolutions = codings.iter().map(|coding| u64::from(coding.levels) + 1).min().unwrap_or(1);
+    parts.check(samples, kept)?;
     let least = if packed_headers { 1 } else { layers * resolutions };
     // Every packet takes a byte, and every resolution of a tile has one in each layer.
     if data.iter().any(|&bytes| bytes < least) {
@@ -352,27 +304,17 @@ fn without_end(stream: &[u8]) -> usize {
     stream.windows(2).rposition(|pair| pair == [0xff, 0xd9]).unwrap_or(usize::MAX)
 }
 
-/// Refuses a coding style by which `components` of the image would be made of too many parts.
-fn count_parts(size: &Size, coding: &Coding, samples: u64, components: u64) -> Result<(), DecodeError> {
-    let (mut precincts, mut blocks) = (0u64, 0u64);
-    let step = size.steps[0];
-    for row in 0..size.tiles(1) {
-        for column in 0..size.tiles(0) {
-            let (from, to) = size.tile_extent([column, row], step);
-            let (more_precincts, more_blocks) = coding.parts(from, to);
-            precincts = precincts.saturating_add(more_precincts.saturating_mul(components));
-            blocks = blocks.saturating_add(more_blocks.saturating_mul(components));
-        }
+/// Refuses a quantization that is not as long as its style says. The decoders read so much, and keep it for every tile.
+fn check_quantization(body: &[u8]) -> Result<(), DecodeError> {
+    let sound = match body.first().map(|style| style & 31) {
+        Some(0) => true,
+        Some(1) => body.len() == 3,
+        Some(2) => body.len() % 2 == 1,
+        _ => false,
+    };
+    if sound && body.len() <= MAX_QUANTIZATION {
+        Ok(())
+    } else {
+        Err(broken(format!("its quantization has {} bytes", body.len())))
     }
-    let tiles = size.tiles(0) * size.tiles(1) * components;
-    let resolutions = u64::from(coding.levels) + 1;
-    // However small, each resolution of a tile has a precinct, and each band up to four blocks.
-    let free = FREE_PARTS + tiles * resolutions;
-    if precincts > free + samples / SAMPLES_A_PRECINCT {
-        return Err(broken(format!("it declares {precincts} precincts")));
-    }
-    if blocks.saturating_mul(u64::from(coding.layers)) > 16 * free + samples / SAMPLES_A_BLOCK * 4 {
-        return Err(broken(format!("it declares {blocks} code-blocks in {} layers", coding.layers)));
-    }
-    Ok(())
 }

@@ -12,12 +12,15 @@
 
 mod codec;
 mod codestream;
+#[cfg(test)]
+mod codestream_tests;
 mod cursor;
 mod dataset;
 mod identity;
 mod jpeg2000;
 mod palette;
 mod part10;
+mod parts;
 mod pixels;
 mod render;
 mod rle;
