@@ -282,7 +282,10 @@ pub(crate) fn decode_ls(bytes: &[u8], header: &Header) -> Result<Vec<u16>, Decod
             0xda => {
                 let scan = Scan::read(body, &ids)?;
                 let members: Vec<usize> = scan.parts.iter().map(|part| part.component).collect();
-                members.iter().for_each(|&member| seen[member] = true);
+                // A line of one run takes a bit: with scans again and again a small file would take hours.
+                if members.iter().any(|&member| std::mem::replace(&mut seen[member], true)) {
+                    return Err(malformed("a component has two scans"));
+                }
                 if scan.low != 0 {
                     return Err(DecodeError::unsupported("a JPEG-LS frame with a point transform"));
                 }

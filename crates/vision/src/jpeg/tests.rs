@@ -91,6 +91,9 @@ fn the_jpeg_ls_picture_of_the_standard() {
     let mut short = bytes[..40].to_vec();
     short.extend([0xff, 0xd9]);
     assert!(decode_ls(&short, &header).is_err());
+    // A scan again would be a picture's work for a few bytes.
+    let again = [&bytes[..55], &bytes[15..]].concat();
+    assert!(decode_ls(&again, &header).unwrap_err().to_string().contains("two scans"));
 }
 
 #[test]
