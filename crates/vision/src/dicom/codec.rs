@@ -85,27 +85,32 @@ pub(super) fn decode_frame(
     }
 }
 
-/// Bytes that decoding takes for each sample, beside its code: the most that any of the fragments asks for by how it
-/// begins. The first may be empty, or end within the bytes that show its codec.
+/// Bytes that decoding takes for each sample of pixels in no fragments, beside its code: planes are interleaved in a second copy.
+pub(super) const NATIVE_BYTES_A_SAMPLE: u64 = 2;
+
+/// Bytes that decoding takes for each sample, beside its code: the most that any frame asks for by how it begins. A frame begins
+/// with a fragment, but that may be empty, or end within the bytes that show its codec, so these are joined from each fragment on.
 pub(super) fn bytes_a_sample(pixels: Value<'_>, codec: Codec) -> u64 {
     /// Bytes that show a codec.
     const SHOWING: usize = 16;
+    /// A JPEG frame of which the header is not whole in its first fragment.
+    const JPEG: u64 = 14;
     if !pixels.undefined {
-        // Planes are interleaved in a second copy.
-        return 2;
+        return NATIVE_BYTES_A_SAMPLE;
     }
     let fragments = fragments(pixels).unwrap_or_default();
-    let fragments = fragments.get(1..).unwrap_or_default();
-    let joined: Vec<u8> = fragments.iter().copied().flatten().copied().take(SHOWING).collect();
-    let of = |begins: &[u8], codec: Option<Codec>| match codec {
-        Some(Codec::Jpeg) => jpeg::read_header(begins).map_or(14, |header| header.bytes_a_sample()),
-        Some(Codec::Jpeg2000) => jpeg2000::BYTES_A_SAMPLE,
-        _ => 2,
-    };
-    let shown = |fragment: &&[u8]| shown_codec(fragment).map(|codec| of(fragment, Some(codec)));
-    let whole = fragments.first().is_some_and(|first| shown_codec(first).is_some());
-    let first = if whole { 2 } else { of(&joined, shown_codec(&joined).or(Some(codec))) };
-    fragments.iter().filter_map(shown).fold(first, u64::max)
+    let mut begins: Vec<u8> = Vec::new();
+    let mut most = if codec == Codec::Jpeg2000 { jpeg2000::BYTES_A_SAMPLE } else { 2 };
+    for fragment in fragments.iter().skip(1).rev() {
+        begins = fragment.iter().chain(&begins).copied().take(SHOWING).collect();
+        most = most.max(match shown_codec(&begins) {
+            Some(Codec::Jpeg) => jpeg::read_header(fragment).map_or(JPEG, |header| header.bytes_a_sample()),
+            Some(Codec::Jpeg2000) => jpeg2000::BYTES_A_SAMPLE,
+            _ => 2,
+        });
+    }
+    let hidden = codec == Codec::Jpeg && shown_codec(&begins).is_none();
+    if hidden { most.max(JPEG) } else { most }
 }
 
 /// The codec that the first bytes of a frame show.

@@ -18,6 +18,8 @@ mod cursor;
 mod dataset;
 mod identity;
 mod jpeg2000;
+#[cfg(test)]
+mod memory_tests;
 mod palette;
 mod part10;
 mod parts;
@@ -216,10 +218,14 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     } else {
         0
     };
-    let codec = match layout.numbers {
-        Numbers::Words => set.value(tags::PIXELS).map_or(2, |pixels| codec::bytes_a_sample(pixels, codec)),
-        _ => wide::BYTES_A_SAMPLE,
+    let codec = match set.value(layout.numbers.tag()) {
+        // Fragments of a deflated data set are not all looked at.
+        Some(pixels) if !deflated => codec::bytes_a_sample(pixels, codec),
+        _ if set.native => codec::NATIVE_BYTES_A_SAMPLE,
+        // How the pixels are coded does not show so early: by the codec that takes most.
+        _ => jpeg2000::BYTES_A_SAMPLE,
     };
+    let codec = if layout.numbers == Numbers::Words { codec } else { codec.max(wide::BYTES_A_SAMPLE) };
     let image = if layout.samples == 3 || layout.photometric == pixels::Photometric::Palette { 6 } else { 0 };
     let frame = (layout.frame_samples() as u64).saturating_mul(2 + codec) + layout.pixels() as u64 * image;
     declared.memory = frame.saturating_add(whole);
