@@ -24,7 +24,8 @@ fn shape(more: &[(u32, &[u8; 2], &[u8])], frame: Option<u32>) -> (u32, u32) {
 
 #[test]
 fn the_first_attribute_that_says_what_can_be_says_how_pixels_are() {
-    let all: [(&[(u32, &str)], (u32, u32)); 17] = [
+    type Said = &'static [(u32, &'static str)];
+    let all: [(Said, (u32, u32)); 17] = [
         (&[], (1, 1)),
         (&[(ASPECT, "3\\4")], (3, 4)),
         (&[(ASPECT, " 3 \\ 4 ")], (3, 4)),
