@@ -1,4 +1,4 @@
--- How many tries in a row ended with neither an answer nor the image given back: the process ended while it was read. Such an
--- image is given up, so that none ends every server that starts.
+-- Tries that ended with neither an answer nor the image given back: the process ended while it was read. Odd while it is read, even
+-- while it waits to be read alone. What ends a server that reads it alone is given up, so that it does not end every one that starts.
 
 ALTER TABLE dicom_queue ADD COLUMN unfinished INTEGER NOT NULL DEFAULT 0;

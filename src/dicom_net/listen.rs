@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::association::{Association, refused};
@@ -40,6 +40,8 @@ pub struct Network {
     pub queued: Notify,
     /// A result is to be sent.
     pub made: Notify,
+    /// Held by whoever reads an image of the queue; alone, by whoever reads one that may have ended the process.
+    pub reading: RwLock<()>,
 }
 
 impl Network {
@@ -48,7 +50,8 @@ impl Network {
         let kibibytes = (INSTANCES * state.config.max_body_bytes).div_ceil(1024);
         let memory = Arc::new(Semaphore::new(kibibytes.min(Semaphore::MAX_PERMITS)));
         let intake = Intake::default();
-        Arc::new(Network { state, memory, intake, queued: Notify::new(), made: Notify::new() })
+        let (queued, made, reading) = (Notify::new(), Notify::new(), RwLock::new(()));
+        Arc::new(Network { state, memory, intake, queued, made, reading })
     }
 }
 

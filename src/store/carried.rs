@@ -77,6 +77,7 @@ pub static TABLES: [Table; COUNT] = [
             ("address", Text),
             ("received", Integer),
             ("tries", Integer),
+            ("unfinished", Integer),
             ("due", Integer),
             ("failure", Text),
             ("file", Bytes),

@@ -105,7 +105,8 @@ pub struct Queued {
     pub number: i64,
     /// How often it was taken, this time included.
     pub tries: i64,
-    /// How often of those in a row, this time included, nobody said what came of it.
+    /// Of those since somebody said what came of one: odd while it is read, and even where it was read and the process ended, so
+    /// that it is suspected of having ended it.
     pub unfinished: i64,
     /// The image.
     pub instance: Received,
@@ -174,6 +175,10 @@ pub trait DicomStore: Send + Sync {
 
     /// The image whose turn it is at `now`; it is nobody else's before `until`.
     fn take_dicom(&self, now: Millis, until: Millis) -> Answer<'_, Option<Queued>>;
+
+    /// Begins to read an image that was taken and is suspected of having ended a process; nobody else may take it before `until`.
+    /// False where it does not wait for that any more.
+    fn read_dicom_alone(&self, number: i64, until: Millis) -> Answer<'_, bool>;
 
     /// Gives an image that was taken back, for not before `due`.
     fn give_back_dicom(&self, number: i64, due: Millis) -> Answer<'_, ()>;

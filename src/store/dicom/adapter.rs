@@ -115,7 +115,9 @@ macro_rules! adapter {
                 Box::pin(async move {
                     let _turn = self.turn().await?;
                     let row = sqlx::query_as::<_, QueueRow>(concat!(
-                        "UPDATE dicom_queue SET due = $2, tries = tries + 1, unfinished = unfinished + 1 WHERE number = (
+                        "UPDATE dicom_queue SET due = $2, tries = tries + 1,
+                             unfinished = unfinished + CASE WHEN unfinished = 0 OR unfinished % 2 = 1 THEN 1 ELSE 0 END
+                         WHERE number = (
                              SELECT number FROM dicom_queue WHERE failure IS NULL AND due <= $1
                              ORDER BY due, number LIMIT 1 ",
                         $skip,
@@ -128,6 +130,22 @@ macro_rules! adapter {
                     .await
                     .map_err($error)?;
                     Ok(row.map(Queued::from))
+                })
+            }
+
+            fn read_dicom_alone(&self, number: i64, until: Millis) -> Answer<'_, bool> {
+                Box::pin(async move {
+                    let _turn = self.turn().await?;
+                    let done = sqlx::query(
+                        "UPDATE dicom_queue SET due = $2, unfinished = unfinished + 1
+                         WHERE number = $1 AND failure IS NULL AND unfinished % 2 = 0",
+                    )
+                    .bind(number)
+                    .bind(until)
+                    .execute(&self.pool)
+                    .await
+                    .map_err($error)?;
+                    Ok(done.rows_affected() == 1)
                 })
             }
 

@@ -107,6 +107,14 @@ async fn an_image_that_was_taken_is_taken_again_when_its_time_has_passed(databas
     assert_eq!(store.take_dicom(2599, 9999).await.unwrap(), None);
     let given_back = store.take_dicom(2600, 9999).await.unwrap().unwrap();
     assert_eq!((given_back.tries, given_back.unfinished), (3, 1));
+    // Whoever is suspected is read alone, and waits for that without being suspected more.
+    for expected in [2, 2] {
+        let taken = store.take_dicom(9999, 9999).await.unwrap().unwrap();
+        assert_eq!(taken.unfinished, expected);
+    }
+    assert!(store.read_dicom_alone(again.number, 9999).await.unwrap());
+    assert!(!store.read_dicom_alone(again.number, 9999).await.unwrap(), "it is read");
+    assert_eq!(store.take_dicom(9999, 9999).await.unwrap().unwrap().unfinished, 4);
 }
 
 async fn an_image_goes_with_its_answer_and_a_failure_keeps_its_reason(database: Database) {

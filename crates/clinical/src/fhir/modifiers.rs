@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 /// The members that are modifiers: extensions, and the rules by which a resource was made.
 const EXTENSION: &str = "modifierExtension";
 const RULES: [&str; 2] = ["implicitRules", "_implicitRules"];
+/// What stands for modifiers that cannot be looked for.
+const UNREAD: &str = "one that cannot be read";
 /// Most modifiers of one resource that are named.
 const MOST: usize = 3;
 
@@ -17,8 +19,12 @@ pub(super) fn of(text: &str) -> Vec<String> {
     // Most resources have none, and are not read for that. What is escaped may be anything.
     let may_have = [EXTENSION, RULES[0], "\\u"].iter().any(|name| text.contains(name));
     let mut found = Vec::new();
-    if let Some(value) = may_have.then(|| serde_json::from_str(text).ok()).flatten() {
-        gather(&value, &mut found);
+    if may_have {
+        match serde_json::from_str(text) {
+            Ok(value) => gather(&value, &mut found),
+            // Elsewhere a member that is not read is passed over, whatever is wrong within it; here it may be a modifier.
+            Err(_) => add(&mut found, UNREAD.to_owned()),
+        }
     }
     found
 }

@@ -305,7 +305,6 @@ struct Versions {
 fn older_versions(bundle: &Bundle) -> Versions {
     let mut older = vec![false; bundle.entries.len()];
     let mut strangers = HashSet::new();
-    let mut behind: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut newest: HashMap<(&str, &str), usize> = HashMap::new();
     for (index, entry) in bundle.entries.iter().enumerate() {
         let Some(id) = entry.id.as_deref().filter(|_| !entry.kind.is_empty() && !is_renamed(entry)) else {
@@ -320,8 +319,6 @@ fn older_versions(bundle: &Bundle) -> Versions {
         older[gone] = true;
         let stays = known + index - gone;
         newest.insert((&entry.kind, id), stays);
-        let before = behind.remove(&gone).unwrap_or_default();
-        behind.entry(stays).or_default().extend(before.into_iter().chain([gone]));
         let address =
             |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
         // One without a server is not taken for another server's.
@@ -335,8 +332,12 @@ fn older_versions(bundle: &Bundle) -> Versions {
     }
     let says_of_a_list = |index: usize| STATEMENTS.contains(&bundle.entries[index].kind.as_str());
     let modified = |newest: &usize| !bundle.entries[*newest].modifiers.is_empty() && says_of_a_list(*newest);
-    let standing = behind.into_iter().filter(|(newest, _)| modified(newest)).flat_map(|(_, older)| older);
-    let standing = standing.filter(|index| !bundle.entries[*index].deleted).collect();
+    let stands = |index: &usize| {
+        let entry = &bundle.entries[*index];
+        let newest = entry.id.as_deref().and_then(|id| newest.get(&(entry.kind.as_str(), id)));
+        older[*index] && !entry.deleted && newest.is_some_and(modified)
+    };
+    let standing = (0..older.len()).filter(stands).collect();
     Versions { older, standing, strangers }
 }
 

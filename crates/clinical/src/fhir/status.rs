@@ -9,6 +9,9 @@ use serde_json::Value;
 use super::bundle::Resource;
 use super::resources::{AllergyIntolerance, Condition};
 
+/// Words before the name of a code by which it is not said.
+const DENYING: [&str; 7] = ["not", "no", "never", "longer", "previously", "formerly", "without"];
+
 /// A status element, and what the codes say to which FHIR R4 binds it.
 struct Bound {
     /// The member.
@@ -166,15 +169,22 @@ impl Status {
         self.absent || self.is_over() || there_now()
     }
 
-    /// Whether its words, or a code of another system, name one of these codes.
+    /// Whether its words, or a code of another system, name one of these codes; "no longer active" names none.
     fn names_any(&self, codes: &[&str]) -> bool {
-        let plain = |text: &str| {
+        let words = |text: &str| -> Vec<String> {
             let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-            format!(" {} ", words.collect::<Vec<_>>().join(" "))
+            words.map(str::to_owned).collect()
         };
-        let said: Vec<String> =
-            self.foreign.iter().chain(&self.text).chain(&self.displays).map(|text| plain(text)).collect();
-        codes.iter().any(|code| said.iter().any(|text| text.contains(&plain(code))))
+        let mut said = self.foreign.iter().chain(&self.text).chain(&self.displays).map(|text| words(text));
+        said.any(|text| {
+            codes.iter().map(|code| words(code)).any(|code| {
+                let named = |at: &usize| text[*at..].starts_with(&code);
+                let denied = |at: usize| {
+                    text[at.saturating_sub(2)..at].iter().any(|word| DENYING.contains(&word.as_str()))
+                };
+                (0..text.len()).filter(named).any(|at| !denied(at))
+            })
+        })
     }
 }
 
@@ -249,6 +259,12 @@ mod tests {
             (json!({"coding": [own("resolved"), local("2")], "text": "Over since 2019"}), true, true),
             (json!({"coding": [own("active"), local("1")], "text": "Active"}), false, true),
             (json!({"text": "Active"}), false, true),
+            (
+                json!({"coding": [own("inactive"), {"system": LOCAL, "code": "73", "display": "Not active"}]}),
+                true,
+                true,
+            ),
+            (json!({"coding": [own("resolved")], "text": "No longer active"}), true, true),
             // Contradictions.
             (json!({"coding": [own("active"), own("resolved")]}), false, false),
             (json!({"coding": [own("active"), local("resolved")]}), false, false),

@@ -78,7 +78,10 @@ impl Message {
                 return Err(Hl7Error::new("MSH", 100, format!("the message has more than {MOST} segments")));
             }
             let mut fields: Vec<String> = line.split(separators.field).map(str::to_string).collect();
-            if fields.iter().any(|field| field.matches(separators.repetition).count() >= MOST_REPETITIONS) {
+            // The lines of a report may be parted so.
+            let of_text = ["OBX", "NTE"].contains(&fields[0].as_str());
+            let many = |field: &String| field.matches(separators.repetition).count() >= MOST_REPETITIONS;
+            if !of_text && fields.iter().any(many) {
                 let detail = format!(
                     "segment {} has a field of more than {MOST_REPETITIONS} repetitions",
                     segments.len() + 1

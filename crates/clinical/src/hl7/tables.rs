@@ -75,7 +75,8 @@ impl Tabled {
                 }
             }
             // Words without a code are no code of the table.
-            others |= IDENTIFIERS.iter().all(|at| part(*at).is_empty())
+            others |= (!self.open || self.segment == PID_SEX.segment)
+                && IDENTIFIERS.iter().all(|at| part(*at).is_empty())
                 && parts.iter().any(|text| !text.is_empty());
         }
         own.dedup();
@@ -86,11 +87,14 @@ impl Tabled {
         }
     }
 
-    /// Whether this is what HL7 calls the table (table 0396): `HL70438`.
+    /// Whether this is what HL7 calls the table (table 0396): `HL70438`, or its object identifier. Of a table that sites fill
+    /// themselves a local code (`L`) is one as well.
     fn is_system(&self, written: &str) -> bool {
         let name: String = written.chars().filter(|c| c.is_alphanumeric()).collect();
         let name = name.to_uppercase();
-        name.strip_prefix("HL7").unwrap_or(&name) == self.table
+        let oid = format!("2.16.840.1.113883.12.{}", self.table.trim_start_matches('0'));
+        let of_the_site = self.open && ["L", "HL7"].contains(&name.as_str());
+        name.strip_prefix("HL7").unwrap_or(&name) == self.table || written == oid || of_the_site
     }
 
     /// That the field is not understood, as an acknowledgement says it.
@@ -131,6 +135,7 @@ mod tests {
             ("I^Confirmed but inactive", of("I")),
             ("I^Confirmed but inactive^HL70438", of("I")),
             ("I^inactive^hl7-0438", of("I")),
+            ("I^inactive^2.16.840.1.113883.12.438", of("I")),
             ("77^gone^99LOCAL^I^inactive^HL70438", of("I")),
             ("I^inactive^HL70438^A^archived^99LOCAL", of("I")),
             ("C^^^I^^99LOCAL", of("C")),

@@ -5,7 +5,15 @@
 use super::{Field, Key, Terminology};
 
 /// What is over once it is resolved, and no reason against a drug any more.
-const ENDS: [&str; 29] = [
+const ENDS: [&str; 37] = [
+    "shock",
+    "severe hypotension",
+    "severe hypokalemia",
+    "severe hyponatremia",
+    "respiratory failure",
+    "anuria",
+    "major bleeding",
+    "alcohol withdrawal",
     "acute kidney injury",
     "hyperkalemia",
     "hypokalemia",

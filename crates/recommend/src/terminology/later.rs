@@ -7,7 +7,7 @@ use super::measures::{
 use super::said::{self, Link, Token};
 
 /// What may stand between a value and a later one of the same measure, but for what may stand before any.
-const AND_THEN: [&str; 86] = [
+const AND_THEN: [&str; 85] = [
     "and",
     "a",
     "one",
@@ -35,7 +35,6 @@ const AND_THEN: [&str; 86] = [
     "since",
     "in",
     "on",
-    "by",
     "the",
     "this",
     "repeat",
@@ -97,6 +96,8 @@ const AND_THEN: [&str; 86] = [
 ];
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+/// What is numbered by a number behind it: "day 28".
+const COUNTED: [&str; 5] = ["day", "week", "wk", "month", "d"];
 /// What a number counts that stands before it and is no value.
 pub(super) const TIMES: [&str; 22] = [
     "year", "years", "yr", "yrs", "yo", "y", "month", "months", "mo", "week", "weeks", "wk", "wks", "day",
@@ -166,7 +167,21 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
         let times = behind.is_some_and(|next| {
             TIMES.contains(&next.text) || next.text.get(..3).is_some_and(|start| MONTHS.contains(&start))
         });
-        if part_of_date || times || TIMES.iter().any(|unit| !unit.is_ascii() && token.text.ends_with(unit)) {
+        // "In 3-6 months", "in 3 to 6 months", "on day 28".
+        let to = after(1).map_or(0, |next| usize::from(next.text == "to"));
+        let range = after(1 + to).is_some_and(|next| number(next.text).is_some())
+            && after(2 + to).is_some_and(|next| TIMES.contains(&next.text));
+        let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text);
+        let counted = COUNTED.contains(&before(1)) && !["last", "this", "per", "a"].contains(&before(2));
+        if range {
+            (date, at) = (true, at + 2 + to);
+            continue;
+        }
+        if part_of_date
+            || times
+            || counted
+            || TIMES.iter().any(|unit| !unit.is_ascii() && token.text.ends_with(unit))
+        {
             (date, at) = (true, at + 1);
             continue;
         }
@@ -179,7 +194,12 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
         // Vital signs stand in a row without their names.
         let bare = !said && [HEART_RATE, DIASTOLIC].contains(&measure)
             || measure == SYSTOLIC && slash.is_none() && !said;
-        let Some(value) = MEASURES[measure].scaled(written).filter(|_| unit && !dose && !bare) else { break };
+        let Some(value) = MEASURES[measure]
+            .scaled(written)
+            .filter(|_| unit && !dose && !bare && counts_nothing(tokens, at))
+        else {
+            break;
+        };
         at += 1 + usize::from(slash.is_some());
         at += tokens[at..].iter().take_while(|token| UNITS.contains(&token.text)).count();
         found.push(Read { start, end: at, measure, value, other: None, above });
@@ -191,14 +211,32 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
     found
 }
 
-/// The clauses of a text. One that begins with a later value goes on with the one before it: "eGFR 60; now 22".
+/// Whether a number counts nothing that stands behind it, as "3 cycles" and "2+ edema" do: its part of the text ends there, or goes on to
+/// a later value.
+pub(super) fn counts_nothing(tokens: &[Token<'_>], at: usize) -> bool {
+    let units = tokens[at + 1..].iter().take_while(|token| UNITS.contains(&token.text)).count();
+    tokens.get(at + 1 + units).is_none_or(|next| {
+        next.part != tokens[at].part
+            || next.link == Link::Slash
+            || BETWEEN.contains(&next.text)
+            || AND_THEN.contains(&next.text)
+    })
+}
+
+/// The clauses of a text. One that is nothing but a later value goes on with the one before it: "eGFR 60; now 22".
 pub(super) fn clauses(text: &str) -> Vec<String> {
     let mut clauses: Vec<String> = Vec::new();
     for clause in text.split(';') {
         let tokens = said::tokens(clause);
-        let words =
-            tokens.iter().take_while(|token| BETWEEN.contains(&token.text) || AND_THEN.contains(&token.text));
-        let later = tokens.get(words.count()).is_some_and(|token| number(token.text).is_some());
+        let is_value = |token: &Token<'_>| {
+            let suffix = token.text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            number(token.text).is_some() && (suffix.is_empty() || suffix == "%" || UNITS.contains(&suffix))
+        };
+        let known = |token: &Token<'_>| {
+            let word = token.text;
+            is_value(token) || UNITS.contains(&word) || BETWEEN.contains(&word) || AND_THEN.contains(&word)
+        };
+        let later = tokens.iter().any(is_value) && tokens.iter().all(known);
         match clauses.last_mut().filter(|last| later && !read(&said::tokens(last)).is_empty()) {
             Some(last) => *last = format!("{last}, {clause}"),
             None => clauses.push(clause.to_owned()),

@@ -1,7 +1,7 @@
 //! What a measured value says in a list of problems ("eGFR 22", "LVEF 25%", "血钾 6.2", "BP 85/50"), and what a bound on one says
 //! in a rule ("CrCl < 30 mL/min"): a bound holds for every value beyond it, and for every condition that such a value may be.
 
-use super::later::{TIMES, further, then_in_english};
+use super::later::{TIMES, counts_nothing, further, then_in_english};
 use super::said::{Link, Token};
 
 /// Something that is measured.
@@ -66,7 +66,7 @@ pub(super) const MEASURES: [Measure; 11] = [
         names: &["k", "potassium"],
         range: (1.0, 10.0),
         middle: 4.5,
-        levels: &[(1.0, 3.5, "hypokalemia"), (5.6, 10.0, "hyperkalemia")],
+        levels: &[(1.0, 3.0, "severe hypokalemia"), (3.0, 3.5, "hypokalemia"), (5.6, 10.0, "hyperkalemia")],
         smaller_unit: None,
     },
     Measure {
@@ -87,7 +87,11 @@ pub(super) const MEASURES: [Measure; 11] = [
         names: &["sbp", "systolic", "systolic bp", "systolic blood pressure", "bp", "blood pressure"],
         range: (40.0, 300.0),
         middle: 120.0,
-        levels: &[(40.0, 90.0, "hypotension"), (180.0, 300.0, "uncontrolled hypertension")],
+        levels: &[
+            (40.0, 80.0, "severe hypotension"),
+            (80.0, 90.0, "hypotension"),
+            (180.0, 300.0, "uncontrolled hypertension"),
+        ],
         smaller_unit: None,
     },
     Measure {
@@ -101,7 +105,11 @@ pub(super) const MEASURES: [Measure; 11] = [
         names: &["na", "sodium"],
         range: (90.0, 200.0),
         middle: 140.0,
-        levels: &[(90.0, 135.0, "hyponatremia"), (146.0, 200.0, "hypernatremia")],
+        levels: &[
+            (90.0, 125.0, "severe hyponatremia"),
+            (125.0, 135.0, "hyponatremia"),
+            (146.0, 200.0, "hypernatremia"),
+        ],
         smaller_unit: None,
     },
     Measure {
@@ -206,7 +214,7 @@ pub(super) const UNITS: [&str; 27] = [
 ];
 
 /// Units of what is given, and not of what is measured.
-pub(super) const DOSES: [&str; 4] = ["mg", "g", "mcg", "ug"];
+pub(super) const DOSES: [&str; 7] = ["mg", "g", "mcg", "ug", "iu", "unit", "units"];
 
 /// Names of measures that are nothing else: where a number near them is not read, something was said that is not understood.
 const NOTHING_ELSE: [usize; 4] = [0, 1, 2, 4];
@@ -394,6 +402,7 @@ pub(super) fn unread(tokens: &[Token<'_>], read: &[Read], named_at: impl Fn(usiz
             let year = tokens[at].text.len() == 4 && suffix.is_empty();
             number(tokens[at].text).is_some_and(|number| MEASURES[read.measure].scaled(number).is_some())
                 && !is_read(at)
+                && counts_nothing(tokens, at)
                 && (suffix.is_empty() || UNITS.contains(&suffix))
                 && !counts
                 && !year

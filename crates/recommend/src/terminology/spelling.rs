@@ -217,6 +217,8 @@ fn gravid(text: &str) -> String {
         let begins = !said.ends_with(|c: char| c.is_ascii_alphanumeric());
         let read = begins.then(|| gestation(rest).map(|behind| ("gestation ", behind))).flatten();
         let read = read.or_else(|| begins.then(|| begun(rest).map(|behind| ("pregnancy", behind))).flatten());
+        // Of "born at 32 weeks GA" it is long ago.
+        let begins = begins && !said.ends_with("born at ");
         let read = read.or_else(|| begins.then(|| aged(rest).map(|behind| ("gestation", behind))).flatten());
         match read {
             Some((word, behind)) => {

@@ -9,6 +9,8 @@ use crate::terms::is_ideograph;
 
 /// Most words that `~` stands for, and within which something after a phrase takes it back.
 pub const GAP: usize = 3;
+/// Most words of a clause.
+const LONGEST: usize = 500;
 /// Fewest letters of a word whose misspellings are read.
 const SPELT: usize = 5;
 
@@ -77,8 +79,9 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
     if let (Some(from), Some(clause)) = (start, clauses.last_mut()) {
         clause.words.push(&text[from..]);
     }
-    clauses.retain(|clause| !clause.words.is_empty());
-    clauses
+    // A clause without an end is cut: what is looked for in one grows with the square of its words.
+    let parts = clauses.iter().flat_map(|clause| clause.words.chunks(LONGEST));
+    parts.map(|words| Clause { words: words.to_vec() }).collect()
 }
 
 /// What a word that has begun is made of.

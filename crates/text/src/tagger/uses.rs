@@ -183,7 +183,11 @@ impl Statement {
             let between = cue.at.end <= other.at.start && other.at.end <= to;
             // "No penicillin (anaphylaxis)", "no penicillin, anaphylaxis"; a list that goes on is denied.
             let told = || match self.kinds[other.at.end] {
-                Kind::Comma => other.at.end + 1 == to && !self.kinds[to..].iter().any(|kind| kind.lists()),
+                // Who denies, or has a thing without others, lists on: "denies aspirin, hematochezia".
+                Kind::Comma => {
+                    let lists = cue.asked || self.holds(cue.at.clone(), &[Use::Never]);
+                    !lists && other.at.end + 1 == to && !self.kinds[to..].iter().any(|kind| kind.lists())
+                }
                 _ => self.tells[other.at.end] == Tells::Opens,
             };
             between

@@ -17,14 +17,14 @@ fn is_kept(tag: Tag) -> bool {
 pub(super) struct DataSet<'a> {
     values: BTreeMap<Tag, Value<'a>>,
     encoding: Encoding,
-    /// The pixels begin here and say how long they are: they are in no fragments, even where they are cut off.
-    pub native: bool,
+    /// The attribute of pixels that begins first, where it says how long it is: those are in no fragments, even where they are cut off.
+    pub native: Option<Tag>,
 }
 
 impl<'a> DataSet<'a> {
     /// Reads elements up to the pixel data, the end of the bytes or the end of an item.
     pub fn read(bytes: &'a [u8], encoding: Encoding) -> Result<DataSet<'a>, DecodeError> {
-        let mut set = DataSet { values: BTreeMap::new(), encoding, native: false };
+        let mut set = DataSet { values: BTreeMap::new(), encoding, native: None };
         set.collect(bytes, is_kept)?;
         Ok(set)
     }
@@ -36,7 +36,7 @@ impl<'a> DataSet<'a> {
 
     /// As [`DataSet::beginning`], of other attributes than those of the pixels.
     pub fn of(bytes: &'a [u8], encoding: Encoding, keep: impl Fn(Tag) -> bool) -> DataSet<'a> {
-        let mut set = DataSet { values: BTreeMap::new(), encoding, native: false };
+        let mut set = DataSet { values: BTreeMap::new(), encoding, native: None };
         // The element that is cut off ends the walk; what is broken is found when all is read.
         let _ = set.collect(bytes, keep);
         set
@@ -50,7 +50,9 @@ impl<'a> DataSet<'a> {
                 break;
             }
             let pixels = matches!(header.tag, tags::PIXELS | tags::FLOAT_PIXELS | tags::DOUBLE_PIXELS);
-            self.native |= pixels && header.length != UNDEFINED;
+            if pixels && header.length != UNDEFINED {
+                self.native = self.native.or(Some(header.tag));
+            }
             let value = match pixels && cursor.bytes.len() - cursor.at + 1 == header.length as usize {
                 // Without the byte that makes their length even. Whether they are all there is seen by the size of the picture.
                 true => cursor.rest(header.vr),

@@ -221,7 +221,7 @@ pub(super) fn declared(bytes: &[u8], options: &DecodeOptions) -> Declared {
     let codec = match set.value(layout.numbers.tag()) {
         // Fragments of a deflated data set are not all looked at.
         Some(pixels) if !deflated => codec::bytes_a_sample(pixels, codec),
-        _ if set.native => codec::NATIVE_BYTES_A_SAMPLE,
+        _ if set.native == Some(layout.numbers.tag()) => codec::NATIVE_BYTES_A_SAMPLE,
         // How the pixels are coded does not show so early: by the codec that takes most.
         _ => jpeg2000::BYTES_A_SAMPLE,
     };
