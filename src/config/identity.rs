@@ -79,9 +79,10 @@ impl Models {
         let Some(model) = word.strip_prefix(Models::PREFIX) else {
             // A narrowing that is written another way ("Model=pneumonia", "model:pneumonia") narrows to nothing: read as a word for somebody
             // else it would open every model.
-            let behind =
-                word.get(..5).filter(|start| start.eq_ignore_ascii_case("model")).map(|_| &word[5..]);
-            if behind.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric())) {
+            let narrows = word.split_at_checked(5).is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case("model") && !rest.starts_with(char::is_alphanumeric)
+            });
+            if narrows {
                 self.0.get_or_insert_default();
             }
             return Some(word);

@@ -97,19 +97,21 @@ async fn one(network: &Network) -> bool {
             answered(network, &people, &taken, begun + limit).await
         }
     };
+    let later = || {
+        let due = clock::now() + ms(pause(taken.tries, LONGEST));
+        people.store.give_back_dicom(taken.number, due)
+    };
     if let Err(error) = &outcome
         && error.passes()
         && taken.tries < TRIES
     {
-        let due = clock::now() + ms(pause(taken.tries, LONGEST));
-        return people.store.give_back_dicom(taken.number, due).await.is_ok();
+        return later().await.is_ok();
     }
     // Before anything is kept: were the process to end between the two, a row without its answer is followed by another, and an
     // answer without its row by nothing.
     if state.audit.record(row(&taken, &outcome, begun).await).await.is_err() {
         tracing::warn!(number = taken.number, "a DICOM image waits for the audit");
-        let due = clock::now() + ms(pause(taken.tries, LONGEST));
-        let _ = people.store.give_back_dicom(taken.number, due).await;
+        let _ = later().await;
         return false;
     }
     let kept = match &outcome {
@@ -133,8 +135,7 @@ async fn one(network: &Network) -> bool {
     };
     if let Err(error) = kept {
         tracing::warn!(number = taken.number, %error, "an answer to a DICOM image was not kept; it is tried again");
-        let due = clock::now() + ms(pause(taken.tries, LONGEST));
-        let _ = people.store.give_back_dicom(taken.number, due).await;
+        let _ = later().await;
         return false;
     }
     let result = if outcome.is_ok() { "answered" } else { "failed" };

@@ -317,8 +317,9 @@ fn older_versions(bundle: &Bundle) -> Versions {
         let order = times.filter(|order| order.is_ne()).or(numbers).filter(|order| order.is_ne());
         let gone = if order.map_or(!second.newest_first, std::cmp::Ordering::is_gt) { known } else { index };
         older[gone] = true;
-        let stays = known + index - gone;
-        newest.insert((&entry.kind, id), stays);
+        if gone == index {
+            newest.insert((&entry.kind, id), known);
+        }
         let address =
             |entry: usize| bundle.entries[entry].full_url.as_deref().filter(|url| url.starts_with("http"));
         // One without a server is not taken for another server's.

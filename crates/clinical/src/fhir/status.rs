@@ -171,17 +171,12 @@ impl Status {
 
     /// Whether its words, or a code of another system, name one of these codes; "no longer active" names none.
     fn names_any(&self, codes: &[&str]) -> bool {
-        let words = |text: &str| -> Vec<String> {
-            let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-            words.map(str::to_owned).collect()
-        };
         let mut said = self.foreign.iter().chain(&self.text).chain(&self.displays).map(|text| words(text));
         said.any(|text| {
             codes.iter().map(|code| words(code)).any(|code| {
                 let named = |at: &usize| text[*at..].starts_with(&code);
-                let denied = |at: usize| {
-                    text[at.saturating_sub(2)..at].iter().any(|word| DENYING.contains(&word.as_str()))
-                };
+                let denied =
+                    |at: usize| text[at.saturating_sub(2)..at].iter().any(|word| DENYING.contains(word));
                 (0..text.len()).filter(named).any(|at| !denied(at))
             })
         })
@@ -193,6 +188,10 @@ impl Bound {
     fn there_now(&self) -> Vec<&'static str> {
         [self.plain, self.there].concat()
     }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect()
 }
 
 fn folded(text: &str) -> String {

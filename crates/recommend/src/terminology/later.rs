@@ -1,13 +1,15 @@
 //! Later values of a measure behind its first: "eGFR 60 -> 22", "K 4.1, now 6.8", "肌酐 90 升至 600". Whichever is the present one, each of
 //! them counts, so that the worst does: who reads the first alone takes what has got worse for good.
 
+use std::borrow::Cow;
+
 use super::measures::{
-    BETWEEN, DIASTOLIC, DOSES, HEART_RATE, MEASURES, Read, SYSTOLIC, UNITS, named, number, read,
+    BETWEEN, DIASTOLIC, DOSES, HEART_RATE, MEASURES, Read, SYSTOLIC, UNITS, named, number, read, unit_of,
 };
 use super::said::{self, Link, Token};
 
 /// What may stand between a value and a later one of the same measure, but for what may stand before any.
-const AND_THEN: [&str; 85] = [
+const AND_THEN: [&str; 65] = [
     "and",
     "a",
     "one",
@@ -70,26 +72,6 @@ const AND_THEN: [&str; 85] = [
     "discharge",
     "yesterday",
     "morning",
-    "year",
-    "years",
-    "yr",
-    "yrs",
-    "month",
-    "months",
-    "mo",
-    "week",
-    "weeks",
-    "wk",
-    "wks",
-    "day",
-    "days",
-    "d",
-    "hours",
-    "h",
-    "年",
-    "月",
-    "日",
-    "天",
     "周",
     "前",
     "后",
@@ -98,12 +80,13 @@ const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 /// What is numbered by a number behind it: "day 28".
 const COUNTED: [&str; 5] = ["day", "week", "wk", "month", "d"];
-/// What a number counts that stands before it and is no value.
-pub(super) const TIMES: [&str; 22] = [
-    "year", "years", "yr", "yrs", "yo", "y", "month", "months", "mo", "week", "weeks", "wk", "wks", "day",
-    "days", "d", "hours", "h", "年", "月", "日", "天",
+/// Lengths of time, which a number before them counts; and ages.
+const SPANS: [&str; 20] = [
+    "year", "years", "yr", "yrs", "month", "months", "mo", "week", "weeks", "wk", "wks", "day", "days", "d",
+    "hours", "h", "年", "月", "日", "天",
 ];
-/// The same in Chinese, before a number; the longer first.
+const AGES: [&str; 2] = ["yo", "y"];
+/// What leads on to a later value, in Chinese before a number and as arrows; the longer first.
 const THEN_ZH: [&str; 24] = [
     "升高至",
     "下降至",
@@ -131,6 +114,22 @@ const THEN_ZH: [&str; 24] = [
     "后",
 ];
 
+const ARROWS: [&str; 12] = ["-->", "->", "==>", "=>", "→", "➔", "➜", "⇒", "↘", "↗", "↓", "↑"];
+
+/// Whether a number before this word counts time and is no value.
+pub(super) fn is_time(word: &str) -> bool {
+    SPANS.contains(&word) || AGES.contains(&word)
+}
+
+/// Whether a later value may follow this word.
+fn leads_on(word: &str) -> bool {
+    BETWEEN.contains(&word) || AND_THEN.contains(&word) || SPANS.contains(&word)
+}
+
+fn is_month(word: &str) -> bool {
+    word.get(..3).is_some_and(|start| MONTHS.contains(&start))
+}
+
 /// Later values of a measure whose first one ends before `at`: "60 -> 22", "60 in 2019, 18 today". Each of them counts, so that
 /// the worst does.
 pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Vec<Read> {
@@ -142,8 +141,8 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
         let joined = matches!(token.link, Link::Slash | Link::Hyphen);
         let Some(written) = number(token.text) else {
             let word = token.text;
-            let month = word.get(..3).is_some_and(|start| MONTHS.contains(&start));
-            if !(BETWEEN.contains(&word) || AND_THEN.contains(&word) || month) {
+            let month = is_month(word);
+            if !(leads_on(word) || month) {
                 break;
             }
             above = match word {
@@ -164,13 +163,11 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
             || slash.is_none()
                 && after(1).is_some_and(|next| next.link == Link::Slash && number(next.text).is_some());
         let behind = after(1).filter(|next| matches!(next.link, Link::Space | Link::Hyphen));
-        let times = behind.is_some_and(|next| {
-            TIMES.contains(&next.text) || next.text.get(..3).is_some_and(|start| MONTHS.contains(&start))
-        });
+        let times = behind.is_some_and(|next| is_time(next.text) || is_month(next.text));
         // "In 3-6 months", "in 3 to 6 months", "on day 28".
         let to = after(1).map_or(0, |next| usize::from(next.text == "to"));
         let range = after(1 + to).is_some_and(|next| number(next.text).is_some())
-            && after(2 + to).is_some_and(|next| TIMES.contains(&next.text));
+            && after(2 + to).is_some_and(|next| is_time(next.text));
         let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text);
         let counted = COUNTED.contains(&before(1)) && !["last", "this", "per", "a"].contains(&before(2));
         if range {
@@ -180,12 +177,12 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
         if part_of_date
             || times
             || counted
-            || TIMES.iter().any(|unit| !unit.is_ascii() && token.text.ends_with(unit))
+            || SPANS.iter().any(|unit| !unit.is_ascii() && token.text.ends_with(unit))
         {
             (date, at) = (true, at + 1);
             continue;
         }
-        let suffix = token.text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let suffix = unit_of(token.text);
         let unit = suffix.is_empty()
             || suffix == "%" && MEASURES[measure].range.1 == 100.0
             || UNITS.contains(&suffix);
@@ -215,31 +212,29 @@ pub(super) fn further(tokens: &[Token<'_>], mut at: usize, measure: usize) -> Ve
 /// a later value.
 pub(super) fn counts_nothing(tokens: &[Token<'_>], at: usize) -> bool {
     let units = tokens[at + 1..].iter().take_while(|token| UNITS.contains(&token.text)).count();
-    tokens.get(at + 1 + units).is_none_or(|next| {
-        next.part != tokens[at].part
-            || next.link == Link::Slash
-            || BETWEEN.contains(&next.text)
-            || AND_THEN.contains(&next.text)
-    })
+    tokens
+        .get(at + 1 + units)
+        .is_none_or(|next| next.part != tokens[at].part || next.link == Link::Slash || leads_on(next.text))
 }
 
 /// The clauses of a text. One that is nothing but a later value goes on with the one before it: "eGFR 60; now 22".
-pub(super) fn clauses(text: &str) -> Vec<String> {
-    let mut clauses: Vec<String> = Vec::new();
-    for clause in text.split(';') {
+pub(super) fn clauses(text: &str) -> Vec<Cow<'_, str>> {
+    let is_value = |token: &Token<'_>| {
+        let unit = unit_of(token.text);
+        number(token.text).is_some() && (unit.is_empty() || unit == "%" || UNITS.contains(&unit))
+    };
+    let known = |token: &Token<'_>| is_value(token) || UNITS.contains(&token.text) || leads_on(token.text);
+    let is_later = |clause: &str| {
         let tokens = said::tokens(clause);
-        let is_value = |token: &Token<'_>| {
-            let suffix = token.text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-            number(token.text).is_some() && (suffix.is_empty() || suffix == "%" || UNITS.contains(&suffix))
-        };
-        let known = |token: &Token<'_>| {
-            let word = token.text;
-            is_value(token) || UNITS.contains(&word) || BETWEEN.contains(&word) || AND_THEN.contains(&word)
-        };
-        let later = tokens.iter().any(is_value) && tokens.iter().all(known);
-        match clauses.last_mut().filter(|last| later && !read(&said::tokens(last)).is_empty()) {
-            Some(last) => *last = format!("{last}, {clause}"),
-            None => clauses.push(clause.to_owned()),
+        tokens.iter().any(is_value) && tokens.iter().all(known)
+    };
+    let mut clauses: Vec<Cow<'_, str>> = Vec::new();
+    for clause in text.split(';') {
+        match clauses.last_mut() {
+            Some(last) if is_later(clause) && !read(&said::tokens(last)).is_empty() => {
+                *last = format!("{last}, {clause}").into();
+            }
+            _ => clauses.push(clause.into()),
         }
     }
     clauses
@@ -247,41 +242,32 @@ pub(super) fn clauses(text: &str) -> Vec<String> {
 
 /// Arrows between two values as a word: of "60 -> 22" nothing is over 22.
 pub(super) fn without_arrows(text: &str) -> String {
-    ["-->", "->", "==>", "=>", "→", "➔", "➜", "⇒", "↘", "↗", "↓", "↑"].iter().fold(
-        text.to_owned(),
-        |text, arrow| {
-            let mut read = String::with_capacity(text.len());
-            let mut rest = text.as_str();
-            while let Some(at) = rest.find(arrow) {
-                let behind = &rest[at + arrow.len()..];
-                let before = rest[..at]
-                    .trim_end()
-                    .ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '%' | ')'));
-                let number = behind.trim_start().starts_with(|c: char| c.is_ascii_digit());
-                read.push_str(&rest[..at]);
-                read.push_str(if before && number { " to " } else { arrow });
-                rest = behind;
-            }
-            read + rest
-        },
-    )
+    led_on(text, &ARROWS, &[' '], &[])
 }
 
 /// What leads on to a later value in Chinese, as a word: "血钾4.0升至6.8".
 pub(super) fn then_in_english(text: &str) -> String {
-    THEN_ZH.iter().fold(text.to_owned(), |text, word| {
-        let mut read = String::with_capacity(text.len());
-        let mut rest = text.as_str();
-        while let Some(at) = rest.find(word) {
-            let behind = &rest[at + word.len()..];
-            let before = rest[..at].trim_end_matches([' ', ',', '(', ':']);
-            let before = before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '%' | ')'));
-            let value = behind.trim_start_matches(['为', '至', '到', ' ']);
-            let later = before && value.starts_with(|c: char| c.is_ascii_digit());
-            read.push_str(&rest[..at]);
-            read.push_str(if later { " to " } else { word });
-            rest = if later { value } else { behind };
+    led_on(text, &THEN_ZH, &[' ', ',', '(', ':'], &['为', '至', '到', ' '])
+}
+
+/// Puts "to" for each of these that stands between a value and a number. Between it and the two may stand what is `before` and
+/// `behind`, of which the latter goes with it.
+fn led_on(text: &str, leading: &[&str], before: &[char], behind: &[char]) -> String {
+    let mut text = text.to_owned();
+    for lead in leading {
+        let mut from = 0;
+        while let Some(at) = text[from..].find(lead).map(|at| from + at) {
+            let end = at + lead.len();
+            let value = text[end..].trim_start_matches(behind);
+            let ends_value = |c: char| c.is_ascii_alphanumeric() || matches!(c, '%' | ')');
+            let later = text[..at].trim_end_matches(before).ends_with(ends_value)
+                && value.trim_start().starts_with(|c: char| c.is_ascii_digit());
+            from = end;
+            if later {
+                text.replace_range(at..text.len() - value.len(), " to ");
+                from = at + " to ".len();
+            }
         }
-        read + rest
-    })
+    }
+    text
 }

@@ -1,7 +1,7 @@
 //! What a measured value says in a list of problems ("eGFR 22", "LVEF 25%", "血钾 6.2", "BP 85/50"), and what a bound on one says
 //! in a rule ("CrCl < 30 mL/min"): a bound holds for every value beyond it, and for every condition that such a value may be.
 
-use super::later::{TIMES, counts_nothing, further, then_in_english};
+use super::later::{counts_nothing, further, is_time, then_in_english};
 use super::said::{Link, Token};
 
 /// Something that is measured.
@@ -397,13 +397,13 @@ pub(super) fn unread(tokens: &[Token<'_>], read: &[Read], named_at: impl Fn(usiz
         let near = tokens.len().min(read.end + NEAR);
         let other = (read.end..near).find(|&at| named(tokens, at).is_some() || named_at(at)).unwrap_or(near);
         let value = |at: usize| {
-            let suffix = tokens[at].text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-            let counts = tokens.get(at + 1).is_some_and(|next| TIMES.contains(&next.text));
-            let year = tokens[at].text.len() == 4 && suffix.is_empty();
+            let unit = unit_of(tokens[at].text);
+            let counts = tokens.get(at + 1).is_some_and(|next| is_time(next.text));
+            let year = tokens[at].text.len() == 4 && unit.is_empty();
             number(tokens[at].text).is_some_and(|number| MEASURES[read.measure].scaled(number).is_some())
                 && !is_read(at)
                 && counts_nothing(tokens, at)
-                && (suffix.is_empty() || UNITS.contains(&suffix))
+                && (unit.is_empty() || UNITS.contains(&unit))
                 && !counts
                 && !year
         };
@@ -436,8 +436,12 @@ pub(super) fn named(tokens: &[Token<'_>], at: usize) -> Option<(usize, usize)> {
 
 /// The number with which a word begins: "25%", "520ms".
 pub(super) fn number(word: &str) -> Option<f64> {
-    let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
-    word[..end].parse().ok()
+    word[..word.len() - unit_of(word).len()].parse().ok()
+}
+
+/// What stands behind that number in the word.
+pub(super) fn unit_of(word: &str) -> &str {
+    word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
 }
 
 /// The Chinese names of measures before a number as the English ones.

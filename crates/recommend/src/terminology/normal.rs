@@ -404,8 +404,8 @@ pub fn bleedings(key: &str) -> Vec<String> {
         "haemorrhages",
         "hemorrhaging",
     ];
+    let Some(at) = key.split(' ').position(|word| WORDS.contains(&word)) else { return Vec::new() };
     let words: Vec<&str> = key.split(' ').collect();
-    let Some(at) = words.iter().position(|word| WORDS.contains(word)) else { return Vec::new() };
     let with = |words: &[&str], at: usize| {
         let said = |word: &&str| [&words[..at], &[*word], &words[at + 1..]].concat().join(" ");
         WORDS[..3].iter().map(said).collect::<Vec<_>>()

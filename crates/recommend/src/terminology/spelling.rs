@@ -103,13 +103,11 @@ fn compared(text: &str) -> String {
 /// "HCG(+)", "hCG pos" and "+UPT" as what they say.
 fn tested(text: &str) -> String {
     let mut text = text.to_owned();
-    for test in TESTS {
-        let short = format!("{test} pos");
-        if let Some(at) = text
-            .find(&short)
-            .filter(|at| !text[at + short.len()..].starts_with(|c: char| c.is_alphanumeric()))
-        {
-            text.insert_str(at + short.len(), "itive");
+    let short = if text.contains(" pos") { &TESTS[..] } else { &[] };
+    for test in short {
+        let end = text.find(&format!("{test} pos")).map(|at| at + test.len() + " pos".len());
+        if let Some(end) = end.filter(|end| !text[*end..].starts_with(char::is_alphanumeric)) {
+            text.insert_str(end, "itive");
         }
     }
     if !text.contains('+') {

@@ -49,9 +49,8 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
             if let Some(from) = start
                 && word.is_number
                 && character.is_alphabetic()
-                && let Some(clause) = clauses.last_mut()
             {
-                clause.words.push(&text[from..at]);
+                add(&mut clauses, &text[from..at]);
                 start = None;
             }
             if start.is_none() {
@@ -60,8 +59,9 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
             word.add(character);
             continue;
         }
-        let Some(clause) = clauses.last_mut() else { break };
-        clause.words.extend(start.take().map(|from| &text[from..at]));
+        if let Some(from) = start.take() {
+            add(&mut clauses, &text[from..at]);
+        }
         word = Shape::default();
         let ends = matches!(character, '.' | '!' | '?' | ';' | '。' | '；' | '？' | '！' | '\n');
         // "Chest pain? No." is one statement, and "(!)" the mark of a value.
@@ -73,15 +73,22 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
         if ends {
             clauses.push(Clause { words: Vec::new() });
         } else if !character.is_whitespace() {
-            clause.words.push(&text[at..end]);
+            add(&mut clauses, &text[at..end]);
         }
     }
-    if let (Some(from), Some(clause)) = (start, clauses.last_mut()) {
-        clause.words.push(&text[from..]);
+    if let Some(from) = start {
+        add(&mut clauses, &text[from..]);
     }
-    // A clause without an end is cut: what is looked for in one grows with the square of its words.
-    let parts = clauses.iter().flat_map(|clause| clause.words.chunks(LONGEST));
-    parts.map(|words| Clause { words: words.to_vec() }).collect()
+    clauses.retain(|clause| !clause.words.is_empty());
+    clauses
+}
+
+/// Adds a word to the last clause. One without an end is cut: what is looked for in a clause grows with the square of its words.
+fn add<'a>(clauses: &mut Vec<Clause<'a>>, word: &'a str) {
+    match clauses.last_mut().filter(|last| last.words.len() < LONGEST) {
+        Some(last) => last.words.push(word),
+        None => clauses.push(Clause { words: vec![word] }),
+    }
 }
 
 /// What a word that has begun is made of.
