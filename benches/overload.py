@@ -506,4 +506,5 @@ def main():
             print(json.dumps(asyncio.run(work(server, options.seconds or seconds))))
 
 
-main()
+if __name__ == "__main__":
+    main()

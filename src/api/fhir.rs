@@ -15,7 +15,8 @@ use super::accept::{self, Range};
 use super::audit::Answered;
 use super::error::FieldError;
 use super::middleware::audit::Concerned;
-use super::{AppState, Problem, extract, json};
+use super::middleware::deadline;
+use super::{AppState, Deadline, Problem, extract, json};
 use crate::store::fhir::{BundleError, Wait, take_in};
 use recommend::clock::{now, rfc3339};
 
@@ -187,6 +188,7 @@ impl From<BundleError> for Problem {
             }
             BundleError::Store(error) => error.into(),
             BundleError::Source(error) => error.into(),
+            BundleError::DeadlinePassed => deadline::passed(),
         }
     }
 }
@@ -222,6 +224,7 @@ impl From<BundleError> for Problem {
 pub async fn post(
     State(state): State<AppState>,
     Extension(concerned): Extension<Concerned>,
+    Extension(Deadline(until)): Extension<Deadline>,
     headers: HeaderMap,
     extract::Json(body): extract::Json,
 ) -> Result<Response, Problem> {
@@ -238,7 +241,8 @@ pub async fn post(
         return Err(Problem::unprocessable(detail));
     }
     let kind = bundle.kind;
-    let Some((settled, _)) = take_in(people.store.as_ref(), &bundle, now(), Wait::No).await? else {
+    let Some((settled, _)) = take_in(people.store.as_ref(), &bundle, now(), Wait::No, Some(until)).await?
+    else {
         return Err(Problem::internal());
     };
     let users: std::collections::BTreeSet<String> = settled

@@ -85,7 +85,7 @@ pub async fn import_fhir(
                 }
             };
             let taken = match Bundle::read(&text) {
-                Ok(bundle) => take_in(store, &bundle, now, wait).await,
+                Ok(bundle) => take_in(store, &bundle, now, wait, None).await,
                 Err(error) => Err(BundleError::Refused(vec![error])),
             };
             match taken {
@@ -143,7 +143,7 @@ async fn import_lines(
         }
         sources.append(&mut all, lines, name);
     }
-    match take_in(store, &all, now, Wait::No).await {
+    match take_in(store, &all, now, Wait::No, None).await {
         Err(BundleError::Refused(errors)) if !errors.is_empty() => {
             bail!(sources.in_words(&all, &errors[0]))
         }

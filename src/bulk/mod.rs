@@ -128,7 +128,7 @@ async fn take(
     let exported = export(hospital, since, &holding).await?;
     let resources = exported.bundle.entries.len();
     let now = clock::now();
-    let settled = take_in(people.store.as_ref(), &exported.bundle, now, Wait::No).await;
+    let settled = take_in(people.store.as_ref(), &exported.bundle, now, Wait::No, None).await;
     let failed = |words: String| PullError::Store(format!("nothing of the export was taken in: {words}"));
     let (settled, loaded) = settled
         .map_err(|error| match error {

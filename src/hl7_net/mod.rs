@@ -229,7 +229,7 @@ async fn taken_in(state: &AppState, message: &Message) -> (Taken, Vec<String>) {
         Err(_) => return later(),
     };
     let Ok(read) = Bundle::read(&said.to_string()) else { return unread() };
-    match take_in_within(store, &read, now, Wait::No).await {
+    match take_in_within(store, &read, now, Wait::No, None).await {
         Ok(Some(settled)) => {
             let users: Vec<String> = settled.people.iter().map(|person| person.user_id.clone()).collect();
             if store.put_known(&remember).await.is_err() || intake.commit().await.is_err() {

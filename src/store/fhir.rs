@@ -3,6 +3,7 @@
 //! second reads what the first has written, and neither loses the other's allergy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use clinical::fhir::bundle::Bundle;
 use clinical::fhir::items::merge;
@@ -10,7 +11,10 @@ use clinical::fhir::references::held;
 use clinical::fhir::settle::{Created, Outcome};
 use clinical::fhir::{BundleKind, FhirError, Found, PersonChange, Settled, Statement, Wanted};
 use recommend::{FieldError, Item, Kind, Millis, Profile, Sex, SourceError, User};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
+pub use self::holding::Foreseen;
 pub use self::taken_back::{TakenBack, take_back};
 use super::known::FORMER;
 use super::postgres::was_taken_back;
@@ -54,6 +58,9 @@ pub enum BundleError {
     /// The store could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The time for it passed before anything was written.
+    #[error("the time limit passed before the Bundle was read")]
+    DeadlinePassed,
 }
 
 /// For what a Bundle waits that refers to something which may come with another.
@@ -73,23 +80,32 @@ pub fn is_older(outcome: &Outcome) -> bool {
 }
 
 /// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. One that misses what it is to wait for
-/// is left for later.
+/// is left for later. What it means is worked out `until` then at most, where that is said.
 ///
 /// # Errors
-/// What is wrong with the Bundle, and a store that does not answer; nothing of it is taken then.
+/// What is wrong with the Bundle, its time has passed, or a store does not answer; nothing of it is taken then.
 pub async fn take_in(
     store: &dyn Store,
     bundle: &Bundle,
     now: Millis,
     wait: Wait,
+    until: Option<Instant>,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
     let mut left = TRIES;
     loop {
         left -= 1;
-        match take_in_once(store, bundle, now, wait).await {
+        match take_in_once(store, bundle, now, wait, until).await {
             Err(BundleError::Store(error)) if left > 0 && was_taken_back(&error) => {}
             done => return done,
         }
+    }
+}
+
+/// Runs what may take long on a thread from which the tasks of others are taken first, where the runtime has others.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -98,13 +114,16 @@ async fn take_in_once(
     bundle: &Bundle,
     now: Millis,
     wait: Wait,
+    until: Option<Instant>,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
+    let foreseen = holding::foresee(store, bundle, now, until).await?.ok_or(BundleError::DeadlinePassed)?;
     let intake = store.begin_intake().await?;
-    let Some(settled) = take_in_within(intake.as_ref(), bundle, now, wait).await? else { return Ok(None) };
+    let settled = take_in_within(intake.as_ref(), bundle, now, wait, Some(foreseen)).await?;
+    let Some(settled) = settled else { return Ok(None) };
     Ok(Some((settled, intake.commit().await?)))
 }
 
-/// The same within a transaction, at whose end it is there.
+/// The same within a transaction, at whose end it is there. What was `foreseen` of it need not be worked out again.
 ///
 /// # Errors
 /// As of [`take_in`]; the transaction is to be dropped then.
@@ -113,10 +132,11 @@ pub async fn take_in_within(
     bundle: &Bundle,
     now: Millis,
     wait: Wait,
+    foreseen: Option<Foreseen>,
 ) -> Result<Option<Settled>, BundleError> {
-    let (mapped, medications) = holding::map(store, bundle, now).await?;
+    let (mapped, medications) = holding::map(store, bundle, now, foreseen).await?;
     let found = look_up(store, &mapped.wanted()).await?;
-    let mut settled = match mapped.settle(&found) {
+    let mut settled = match aside(|| mapped.settle(&found)) {
         Err(errors) if wait != Wait::No && errors.iter().all(|error| error.code == "not-found") => {
             return Ok(None);
         }
@@ -197,7 +217,7 @@ pub async fn take_in_within(
 /// A store that does not answer.
 pub async fn hold(store: &dyn Intake, bundle: &Bundle, now: Millis) -> Result<(), StoreError> {
     if !store.is_alone() {
-        holding::map(store, bundle, now).await?;
+        holding::map(store, bundle, now, None).await?;
     }
     Ok(())
 }

@@ -162,11 +162,13 @@ class Notes(Model):
         self.fields = self.manifest["input"]["fields"]
         self.tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self.tokenizer.encode_special_tokens = True
-        self.places, inputs = {}, 0
+        self.places, beyond = {}, []
         for field in self.fields:
-            self.places[field["name"]] = (inputs, field)
+            self.places[field["name"]] = (len(beyond), field)
             numeric = field["type"] == "numeric"
-            inputs += 2 + max(len(field["knots"]) - 1, 0) if numeric else 1 + len(field["values"])
+            within, outside = map(len, self.number(field, 0.0)) if numeric else (len(field["values"]), 0)
+            beyond += [False] * (1 + within) + [True] * outside
+        self.beyond, inputs = np.array(beyond), len(beyond)
         file = self.folder / "trees.onnx"
         self.trees = session(file) if file.exists() else None
         # What trees read of the fields' inputs: of a number its value, or that it is missing; of a
@@ -182,6 +184,25 @@ class Notes(Model):
         self.none = np.zeros(inputs, np.float32)
         self.none[[place for place, _ in self.places.values()]] = 1
 
+    @staticmethod
+    def number(field, value):
+        """The inputs of a number but for the first, which says that it is missing. Where the field has a normal range these
+        describe the value brought into it, and the second list how far beyond it lies on either side."""
+        def bends(x, knots, middle):
+            return [min(max((x - a) / (b - a), 0), 1) - middle for a, b in zip(knots, knots[1:])]
+
+        (mean, std, knots), normal = (field[key] for key in ("mean", "std", "knots")), field.get("normal")
+        if normal is None:
+            return [min(max((value - mean) / std, -4), 4), *bends(value, knots, 0.5)], []
+        low, high = normal
+        within = min(max(value, low), high)
+        inside = [low, *(knot for knot in knots if low < knot < high), high]
+        outside = []
+        below, above = [low, *(knot for knot in reversed(knots) if knot < low)], [high, *(knot for knot in knots if knot > high)]
+        for distance, outwards in ((low - value, below), (value - high, above)):
+            outside += [min(max(distance / std, 0), 4), *bends(value, outwards, 0)]
+        return [min(max((within - mean) / std, -4), 4), *bends(within, inside, 0.5)], outside
+
     def field_inputs(self, given):
         """The fields' inputs, and the names of those that are missing."""
         unknown = given.keys() - self.places.keys()
@@ -196,10 +217,8 @@ class Notes(Model):
             elif field["type"] == "numeric":
                 if type(value) not in (int, float) or not field["min"] <= value <= field["max"]:
                     raise ValueError(f"{name}: a number from {field['min']} to {field['max']} is expected")
-                knots = field["knots"]
-                standard = min(max((value - field["mean"]) / field["std"], -4), 4)
-                bends = [min(max((value - a) / (b - a), 0), 1) - 0.5 for a, b in zip(knots, knots[1:])]
-                row[place : place + 2 + len(bends)] = [0, standard, *bends]
+                within, outside = self.number(field, value)
+                row[place : place + 1 + len(within) + len(outside)] = [0, *within, *outside]
             else:
                 if value not in field["values"]:
                     raise ValueError(f"{name}: one of {field['values']} is expected")
@@ -229,9 +248,11 @@ class Notes(Model):
         for kind, hashes in (("words", word_hashes), ("characters", character_hashes)):
             kind = self.bag[kind]
             self.add(logits, hashes(text, kind["min"], kind["max"]), kind)
-        logits += (fields * self.bag["field_scale"]) @ self.weight[len(self.hashes) :]
+        parts = (fields * self.bag["field_scale"])[:, None] * self.weight[len(self.hashes) :]
+        logits += parts[~self.beyond].sum(axis=0)
         if self.trees:
             logits = self.mix(fields, logits)
+        logits += parts[self.beyond].sum(axis=0)
         return self.softmax(logits), tokens, missing
 
     def mix(self, fields, logits):

@@ -28,6 +28,7 @@
 
 mod allergies;
 mod medications;
+mod perhaps;
 mod unknown;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ use super::settings::Settings;
 use super::terminology::{Field, Key, Keys, Meaning, Terminology, Unclear, Value, is_code, plain};
 use allergies::Allergy;
 pub use medications::Medication;
+use perhaps::Perhaps;
 
 /// What is done about drugs when the profile does not say what has to be known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +154,8 @@ pub struct Patient<'a> {
     conditions_understood: bool,
     /// Conditions that are not understood and look like another: as they are written, and what may be meant.
     maybe: Vec<(String, Keys)>,
+    /// The same of allergies and medications.
+    perhaps: Perhaps<'a>,
     /// Whether the person is allergic to anything.
     allergic: bool,
     /// Whether the person has a condition that any rule about drugs is about.
@@ -175,7 +179,7 @@ impl<'a> Patient<'a> {
         let words = [catalogue.vocabulary(), drugs.vocabulary()];
         let checked = kind == Kind::Drug || words[0].has_rules();
         let (mut flags, mut looks, mut first_unmatched) = (Vec::new(), NEAR_MISSES, None);
-        let (mut conditions_understood, mut maybe) = (true, Vec::new());
+        let (mut conditions_understood, mut maybe, mut perhaps) = (true, Vec::new(), Perhaps::default());
         let recorded = |list: &str, written: &str| {
             let recorded = profile.recorded.get(list).and_then(|entries| entries.get(written));
             let (codes, synonyms) = recorded.map(|known| (&known.codes, &known.synonyms)).unzip();
@@ -205,6 +209,9 @@ impl<'a> Patient<'a> {
                 if let Some(near) = near.filter(|_| field == Field::Condition) {
                     let names = terminology.understand(field, near).broader;
                     maybe.push((written.to_owned(), names.into_iter().collect()));
+                }
+                if let Some(near) = near {
+                    perhaps.add(field, (written, near), drugs, terminology);
                 }
                 let text = match field == Field::Condition && unclear.partly {
                     true => format!("{list}: {written:?} is understood in part"),
@@ -324,6 +331,7 @@ impl<'a> Patient<'a> {
             abstains: abstains.or(unmatched).filter(|_| kind == Kind::Drug),
             conditions_understood,
             maybe,
+            perhaps,
             allergic,
             concerned,
             drugs: drugs.vocabulary(),
@@ -367,6 +375,7 @@ impl<'a> Patient<'a> {
                 let found = self.medications.iter().find_map(|taken| taken.duplicate(number, entry));
                 found.map(|(_, reason)| reason)
             })
+            .or_else(|| self.perhaps.against(number, entry).next().map(|(.., reason)| reason))
             .or_else(|| self.circumstances(entry))
     }
 
@@ -411,6 +420,7 @@ impl<'a> Patient<'a> {
         let itself = |at: usize, taken: &Medication<'_>| at < self.noted && taken.is_class_of(&entry.called);
         let taken = self.medications.iter().enumerate().filter(|(at, taken)| !itself(*at, taken));
         findings.extend(taken.flat_map(|(_, medication)| medication.findings(number, entry)));
+        findings.extend(self.perhaps.against(number, entry));
         findings.extend(self.pregnancy(entry).map(plain(Concern::Pregnancy, Severity::Contraindicated)));
         findings.extend(self.sex(entry).map(plain(Concern::Sex, Severity::Serious)));
         findings.extend(self.age(entry).map(plain(Concern::Age, Severity::Serious)));

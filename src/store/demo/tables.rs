@@ -136,7 +136,10 @@ impl Tables {
                     },
                 }
             };
-            rows(table).map(pair).collect()
+            let each = |[first, seconds, severity, note, source]: [&'static str; 5]| {
+                seconds.split(';').map(move |second| [first, second, severity, note, source])
+            };
+            rows(table).flat_map(each).map(pair).collect()
         };
         let mut pairs = about(Subject::Medication, include_str!("interactions.csv"));
         pairs.extend(about(Subject::Condition, include_str!("conditions.csv")));
@@ -377,6 +380,7 @@ mod tests {
         }
         assert!(held("vaccine product").is_empty());
         for item in &tables.rules {
+            assert!(!item.name.contains(';'), "{} are several", item.name);
             let meaning = terms.understand(Field::Medication, &item.name);
             assert!(meaning.known && !meaning.names.is_empty(), "{} is no term", item.name);
         }
@@ -408,6 +412,9 @@ mod tests {
             ("warfarin", "major bleeding"),
             ("spironolactone", "chronic kidney disease stage 5"),
             ("nitroglycerin", "hypotension"),
+            ("ethinylestradiol/levonorgestrel", "rifampin"),
+            ("carbamazepine", "progestin"),
+            ("diltiazem", "flecainide"),
         ] {
             assert!(rules(name).iter().any(|code| code == about), "{name}: {:?}", rules(name));
         }

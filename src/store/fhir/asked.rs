@@ -103,7 +103,7 @@ pub async fn medications(
     sent: Option<&Bundle>,
 ) -> Result<HashMap<String, Medication>, StoreError> {
     match sent {
-        Some(bundle) => known::medications(store, bundle).await,
+        Some(bundle) => Ok(known::read(&known::medication_texts(store, bundle).await?)),
         None => Ok(HashMap::new()),
     }
 }

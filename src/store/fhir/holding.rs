@@ -1,28 +1,69 @@
 //! What a Bundle speaks of is held before it is looked at, so that nobody else writes it meanwhile: the Medications that say what
 //! its orders are, the identifiers that say who its people are, its resources, and then all people of whose records it may write,
-//! among them those whom its resources were said of before.
+//! among them those whom its resources were said of before. What it means is worked out before the transaction begins, and
+//! again only if the Medications that say so changed meanwhile: for a Bundle of megabytes that takes long, and nobody who
+//! writes is to wait for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use clinical::fhir::bundle::Bundle;
 use clinical::fhir::references::without_server;
 use clinical::fhir::resources::Medication;
-use clinical::fhir::{Mapped, Spoken, map_with};
+use clinical::fhir::{Mapped, Spoken, map_while, map_with};
 use recommend::Millis;
 
-use super::known;
-use crate::store::{Held, Intake, StoreError};
+use super::{aside, known};
+use crate::store::{Held, Intake, RecordStore, StoreError};
 
-/// What a Bundle means, once all that it speaks of is held.
+/// What a Bundle means by the Medications that are stored.
+pub struct Foreseen {
+    /// What is stored of them, by their names.
+    stored: BTreeMap<String, String>,
+    medications: HashMap<String, Medication>,
+    mapped: Mapped,
+}
+
+impl Foreseen {
+    fn of(bundle: &Bundle, now: Millis, stored: BTreeMap<String, String>) -> Foreseen {
+        aside(|| {
+            let medications = known::read(&stored);
+            let mapped = map_with(bundle, now, &medications);
+            Foreseen { stored, medications, mapped }
+        })
+    }
+}
+
+/// What a Bundle means as things stand, with nothing held; nothing where the time for it has passed.
+pub(super) async fn foresee(
+    store: &dyn RecordStore,
+    bundle: &Bundle,
+    now: Millis,
+    until: Option<Instant>,
+) -> Result<Option<Foreseen>, StoreError> {
+    let stored = known::medication_texts(store, bundle).await?;
+    Ok(aside(|| {
+        let medications = known::read(&stored);
+        let in_time = || until.is_none_or(|until| Instant::now() < until);
+        let mapped = map_while(bundle, now, &medications, in_time)?;
+        Some(Foreseen { stored, medications, mapped })
+    }))
+}
+
+/// What a Bundle means, once all that it speaks of is held: what was foreseen, if that still holds.
 pub(super) async fn map(
     intake: &dyn Intake,
     bundle: &Bundle,
     now: Millis,
+    foreseen: Option<Foreseen>,
 ) -> Result<(Mapped, HashMap<String, Medication>), StoreError> {
     let drugs = known::medication_names(bundle);
     intake.hold(Held::Medications, &drugs).await?;
-    let medications = known::medications(intake, bundle).await?;
-    let mapped = map_with(bundle, now, &medications);
+    let stored = known::medication_texts(intake, bundle).await?;
+    let Foreseen { mapped, medications, .. } = match foreseen.filter(|foreseen| foreseen.stored == stored) {
+        Some(foreseen) => foreseen,
+        None => Foreseen::of(bundle, now, stored),
+    };
     if !intake.is_alone() {
         hold(intake, mapped.spoken(), drugs).await?;
     }

@@ -45,18 +45,23 @@ pub(super) fn medication_names(bundle: &Bundle) -> BTreeSet<String> {
 }
 
 /// The Medications that a Bundle refers to and does not hold, and those of which it holds none but older versions, by the
-/// names under which they are known: what its orders are is what the newest says.
-pub(super) async fn medications(
+/// names under which they are known, as they are stored: what its orders are is what the newest says.
+pub(super) async fn medication_texts(
     store: &dyn RecordStore,
     bundle: &Bundle,
-) -> Result<HashMap<String, Medication>, StoreError> {
+) -> Result<BTreeMap<String, String>, StoreError> {
     let here = medications_here(bundle);
     let names: Vec<String> = medication_names(bundle).into_iter().collect();
     let known = store.known(&names).await?.into_iter();
     let newest = known.filter(|known| {
         here.get(&known.name).is_none_or(|versions| versions.iter().all(|version| older(*version, known)))
     });
-    Ok(newest.filter_map(|known| Some((known.name, medication(known.said.as_deref()?)?))).collect())
+    Ok(newest.filter_map(|known| Some((known.name, known.said?))).collect())
+}
+
+/// Reads what is stored of Medications.
+pub(super) fn read(stored: &BTreeMap<String, String>) -> HashMap<String, Medication> {
+    stored.iter().filter_map(|(name, text)| Some((name.clone(), medication(text)?))).collect()
 }
 
 /// What came before, beside what comes now.

@@ -36,45 +36,26 @@ pub fn map(bundle: &Bundle, now: Millis) -> Mapped {
 /// As [`map`], with Medications that are known by their references (`Medication/9`): those that the Bundle does not hold, and
 /// newer ones than it holds.
 pub fn map_with(bundle: &Bundle, now: Millis, medications: &HashMap<String, Medication>) -> Mapped {
-    let mut mapping = Mapping {
-        bundle,
-        medications,
-        index: Index::new(bundle),
-        mapped: Mapped {
-            kind: bundle.kind,
-            people: BTreeMap::new(),
-            items: BTreeMap::new(),
-            planned: Vec::new(),
-            aliases: BTreeMap::new(),
-            conditional: BTreeMap::new(),
-            identified: BTreeMap::new(),
-            addressed: Vec::new(),
-            created: Vec::new(),
-            deleted: Vec::new(),
-            links: Vec::new(),
-            unknown_drugs: 0,
-            outcomes: Vec::with_capacity(bundle.entries.len()),
-            now,
-        },
-    };
+    let mut mapping = Mapping::new(bundle, now, medications);
+    bundle.entries.iter().enumerate().for_each(|(number, entry)| mapping.look(number, entry));
+    mapping.finish()
+}
+
+/// As [`map_with`]; nothing where `go_on`, which is asked before each entry, says no.
+pub fn map_while(
+    bundle: &Bundle,
+    now: Millis,
+    medications: &HashMap<String, Medication>,
+    go_on: impl Fn() -> bool,
+) -> Option<Mapped> {
+    let mut mapping = Mapping::new(bundle, now, medications);
     for (number, entry) in bundle.entries.iter().enumerate() {
-        mapping.mapped.outcomes.push(Outcome {
-            kind: entry.kind.clone(),
-            location: id_of(entry).map(|id| format!("{}/{id}", entry.kind)),
-            // Of what is not understood no visit goes that it made before.
-            name: id_of(entry)
-                .filter(|_| entry.modifiers.is_empty() || !says_of_visits(&entry.kind))
-                .map(|id| known_name(&entry.kind, &id, entry.server.as_deref())),
-            method: entry.method,
-            ..Outcome::default()
-        });
-        if let Err(error) = mapping.entry(number, entry) {
-            mapping.mapped.outcomes[number].error = Some(error);
+        if !go_on() {
+            return None;
         }
+        mapping.look(number, entry);
     }
-    mapping.places();
-    mapping.by_identifier();
-    mapping.mapped
+    Some(mapping.finish())
 }
 
 /// References to Medications that a Bundle does not hold.
@@ -90,6 +71,54 @@ struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
+    fn new(bundle: &'a Bundle, now: Millis, medications: &'a HashMap<String, Medication>) -> Self {
+        Mapping {
+            bundle,
+            medications,
+            index: Index::new(bundle),
+            mapped: Mapped {
+                kind: bundle.kind,
+                people: BTreeMap::new(),
+                items: BTreeMap::new(),
+                planned: Vec::new(),
+                aliases: BTreeMap::new(),
+                conditional: BTreeMap::new(),
+                identified: BTreeMap::new(),
+                addressed: Vec::new(),
+                created: Vec::new(),
+                deleted: Vec::new(),
+                links: Vec::new(),
+                unknown_drugs: 0,
+                outcomes: Vec::with_capacity(bundle.entries.len()),
+                now,
+            },
+        }
+    }
+
+    /// Reads the next entry.
+    fn look(&mut self, number: usize, entry: &'a Entry) {
+        self.mapped.outcomes.push(Outcome {
+            kind: entry.kind.clone(),
+            location: id_of(entry).map(|id| format!("{}/{id}", entry.kind)),
+            // Of what is not understood no visit goes that it made before.
+            name: id_of(entry)
+                .filter(|_| entry.modifiers.is_empty() || !says_of_visits(&entry.kind))
+                .map(|id| known_name(&entry.kind, &id, entry.server.as_deref())),
+            method: entry.method,
+            ..Outcome::default()
+        });
+        if let Err(error) = self.entry(number, entry) {
+            self.mapped.outcomes[number].error = Some(error);
+        }
+    }
+
+    /// Reads what follows from all entries together.
+    fn finish(mut self) -> Mapped {
+        self.places();
+        self.by_identifier();
+        self.mapped
+    }
+
     fn entry(&mut self, number: usize, entry: &'a Entry) -> Result<(), FhirError> {
         let resource = entry.resource.as_ref().map_err(Clone::clone)?;
         // What is known of a resource is kept by its id, and no database is to be asked for a NUL.

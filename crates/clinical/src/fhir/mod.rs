@@ -35,7 +35,7 @@ mod version;
 
 pub use bundle::{Bundle, BundleKind, FhirError};
 pub use deletions::Deletions;
-pub use mapping::{map, map_with, medications_elsewhere, ordered};
+pub use mapping::{map, map_while, map_with, medications_elsewhere, ordered};
 pub use people::{PersonChange, Statement};
 pub use report::Report;
 pub use settle::{Found, Mapped, Settled, Spoken, Wanted};

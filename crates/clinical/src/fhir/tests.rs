@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use recommend::{Kind, Profile, Sex};
 
-use super::{Bundle, FhirError, Found, Settled, map};
+use super::{Bundle, FhirError, Found, Settled, map, map_while};
 
 /// 2026-01-01.
 const NOW: i64 = 1_767_225_600_000;
@@ -524,4 +524,18 @@ fn an_empty_list_goes_with_what_said_so_unless_somebody_wrote_it() {
         said("entered-in-error").people[0].apply(&mut known);
         assert_eq!(known.allergies, after);
     }
+}
+
+#[test]
+fn a_bundle_is_read_no_further_once_its_time_has_passed() {
+    let bundle =
+        entries("transaction", &[asks(ann(), "PUT", "Patient/ann"), asks(ann(), "PUT", "Patient/ann")]);
+    let asked = std::cell::Cell::new(0);
+    let go_on = |most: usize| {
+        asked.set(asked.get() + 1);
+        asked.get() <= most
+    };
+    assert!(map_while(&bundle, NOW, &std::collections::HashMap::new(), || go_on(1)).is_none());
+    assert_eq!(asked.replace(0), 2);
+    assert!(map_while(&bundle, NOW, &std::collections::HashMap::new(), || go_on(2)).is_some());
 }

@@ -20,7 +20,7 @@ pub(super) struct Measure {
 
 /// An estimated filtration, of which a clearance is another estimate, comes first: what "creatinine clearance" is called begins
 /// as what "creatinine" is.
-pub(super) const MEASURES: [Measure; 11] = [
+pub(super) const MEASURES: [Measure; 13] = [
     Measure {
         names: &[
             "egfr",
@@ -119,6 +119,22 @@ pub(super) const MEASURES: [Measure; 11] = [
         levels: &[(0.0, 100.0, "thrombocytopenia")],
         smaller_unit: Some((2000.0, 1000.0)),
     },
+    // In 10^9/l, or counted in a microlitre.
+    Measure {
+        names: &["anc", "absolute neutrophil count", "absolute neutrophils"],
+        range: (0.0, 99.0),
+        middle: 1000.0,
+        levels: &NEUTROPHILS,
+        smaller_unit: Some((30.0, 1000.0)),
+    },
+    // Often the share of the white cells: "neutrophils 85%".
+    Measure {
+        names: &["neutrophil", "neutrophils", "neut", "neuts", "neutrophil count"],
+        range: (0.0, 99.0),
+        middle: 1000.0,
+        levels: &NEUTROPHILS,
+        smaller_unit: Some((150.0, 1000.0)),
+    },
     // In IU/l, of somebody who is not pregnant below 5.
     Measure {
         names: &["hcg", "bhcg", "beta hcg", "b hcg", "βhcg", "β hcg"],
@@ -129,12 +145,14 @@ pub(super) const MEASURES: [Measure; 11] = [
     },
 ];
 
+const NEUTROPHILS: [(f64, f64, &str); 2] = [(0.0, 0.5, "agranulocytosis"), (0.5, 1.5, "neutropenia")];
+
 pub(super) const HEART_RATE: usize = 5;
 pub(super) const SYSTOLIC: usize = 6;
 pub(super) const DIASTOLIC: usize = 7;
 
 /// What measures are called in Chinese, and how they are read. The longer first.
-const CHINESE: [(&str, &str); 28] = [
+const CHINESE: [(&str, &str); 31] = [
     ("估算肾小球滤过率", "egfr"),
     ("肾小球滤过率", "egfr"),
     ("内生肌酐清除率", "crcl"),
@@ -163,6 +181,9 @@ const CHINESE: [(&str, &str); 28] = [
     ("血小板计数", "platelets"),
     ("血小板", "platelets"),
     ("plt计数", "platelets"),
+    ("中性粒细胞绝对值", "anc"),
+    ("中性粒细胞计数", "anc"),
+    ("中性粒细胞", "neutrophils"),
 ];
 /// What may stand between such a name and its value.
 const BETWEEN_CHINESE: [&str; 15] =

@@ -153,12 +153,17 @@ struct Node {
     unresolved: bool,
 }
 
+/// Most characters, in their normal form, of a text that is read: twice what a list takes. Of a longer one nothing is understood.
+const LONGEST: usize = 2 * crate::data::MAX_TEXT_CHARACTERS;
+
 /// The terms, ready to be looked up.
 #[derive(Debug)]
 pub struct Terminology {
     nodes: ByKey<Node>,
     /// From every name, synonym and code to the names meant. A synonym of two terms means both.
     index: HashMap<Box<str>, Vec<Key>, RandomState>,
+    /// What those of several words begin with.
+    beginnings: HashSet<Box<str>, RandomState>,
     /// The names among those in scripts that put no space between words.
     unspaced: Vec<Box<str>>,
     /// What makes a condition a narrower one.
@@ -180,6 +185,7 @@ impl Terminology {
         let mut all = Self {
             nodes: ByKey::default(),
             index: HashMap::default(),
+            beginnings: HashSet::default(),
             unspaced: Vec::new(),
             narrower: Narrower::default(),
             remembered: Remembered::default(),
@@ -189,6 +195,7 @@ impl Terminology {
         }
         all.resolve();
         all.narrower = Narrower::of(&all);
+        all.beginnings = all.index.keys().filter_map(|name| Some(name.split_once(' ')?.0.into())).collect();
         all.unspaced = all.index.keys().filter(|name| mentions::is_unspaced(name)).cloned().collect();
         // The longest first: a name may begin as another does.
         all.unspaced.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -254,9 +261,14 @@ impl Terminology {
     }
 
     fn understand_words(&self, field: Field, text: &str) -> Meaning {
+        let normal = normalise(text);
+        if let Some((cut, _)) = normal.char_indices().nth(LONGEST) {
+            let raw = BTreeSet::from([Key::from(&normal[..cut])]);
+            return Meaning { broader: raw.clone(), names: raw, ..Meaning::default() };
+        }
         let normal = match field {
-            Field::Condition => stages::in_terms(&normalise(text)),
-            _ => normalise(text),
+            Field::Condition => stages::in_terms(&normal),
+            _ => normal,
         };
         let words = normal::without_wording(&normal);
         let whole = [normal.as_str(), words.as_str()].into_iter().find_map(|form| self.whole(field, form));
@@ -346,6 +358,12 @@ impl Terminology {
             && !node.classes.is_empty()
             && node.classes.iter().all(|list| list.as_ref() != field.as_str());
         field.admits(node.kind) && !elsewhere
+    }
+
+    /// Whether a name of several words may begin with this one: most words of a text begin none.
+    fn may_begin(&self, word: &str) -> bool {
+        normal::may_be_turned(word)
+            || normal::beginnings(word).any(|first| self.beginnings.contains(first.as_str()))
     }
 
     fn lookup(&self, form: &str) -> Option<&[Key]> {

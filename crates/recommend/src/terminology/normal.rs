@@ -239,8 +239,11 @@ pub fn normalise(text: &str) -> String {
     if text.is_ascii() {
         return plain_marks(text.len(), text.chars().map(|c| c.to_ascii_lowercase()));
     }
+    // A character may stand for eighteen; no text of a record is made of such.
+    let most = 4 * text.chars().count() + 64;
     // Lower case may have taken a letter apart once more.
-    let normal: String = plain_marks(text.len(), text.nfkc().flat_map(char::to_lowercase)).nfkc().collect();
+    let normal: String =
+        plain_marks(text.len(), text.nfkc().take(most).flat_map(char::to_lowercase)).nfkc().collect();
     // Last: a compatibility form may stand for a traditional character.
     simplified(&normal).into_owned()
 }
@@ -391,24 +394,40 @@ pub fn american(key: &str) -> Option<String> {
     (folded != key).then_some(folded)
 }
 
+/// What says that something bleeds.
+const BLEEDING: [&str; 8] = [
+    "bleeding",
+    "bleed",
+    "hemorrhage",
+    "haemorrhage",
+    "bleeds",
+    "hemorrhages",
+    "haemorrhages",
+    "hemorrhaging",
+];
+
+/// What a name of several words may begin with where a text begins with this one: how [`Terminology::lookup`] turns its words.
+///
+/// [`Terminology::lookup`]: super::Terminology::lookup
+pub fn beginnings(word: &str) -> impl Iterator<Item = String> {
+    let key = key(word);
+    let american = american(&key);
+    [Some(key), american].into_iter().flatten().filter_map(|key| Some(key.split(' ').next()?.to_owned()))
+}
+
+/// Whether a name may begin with this word that is known the other way round ([`bleedings`]).
+pub fn may_be_turned(word: &str) -> bool {
+    BLEEDING.contains(&word)
+}
+
 /// The other ways to say that something bleeds: "subarachnoid bleed" as "subarachnoid hemorrhage" and "subarachnoid bleeding",
 /// "hemorrhage intracranial" as "intracranial bleeding".
 pub fn bleedings(key: &str) -> Vec<String> {
-    const WORDS: [&str; 8] = [
-        "bleeding",
-        "bleed",
-        "hemorrhage",
-        "haemorrhage",
-        "bleeds",
-        "hemorrhages",
-        "haemorrhages",
-        "hemorrhaging",
-    ];
-    let Some(at) = key.split(' ').position(|word| WORDS.contains(&word)) else { return Vec::new() };
+    let Some(at) = key.split(' ').position(|word| BLEEDING.contains(&word)) else { return Vec::new() };
     let words: Vec<&str> = key.split(' ').collect();
     let with = |words: &[&str], at: usize| {
         let said = |word: &&str| [&words[..at], &[*word], &words[at + 1..]].concat().join(" ");
-        WORDS[..3].iter().map(said).collect::<Vec<_>>()
+        BLEEDING[..3].iter().map(said).collect::<Vec<_>>()
     };
     let mut names = with(&words, at);
     if at == 0 && words.len() > 1 {

@@ -228,7 +228,8 @@ impl Terminology {
         let failing = tokens.windows(2).any(|two| two[0].text == "respiratory" && two[1].text == "failure");
         let mut at = 0;
         while at < tokens.len() {
-            let named = (1..=LONGEST.min(tokens.len() - at)).rev().find_map(|n| {
+            let most = if self.may_begin(tokens[at].text) { LONGEST.min(tokens.len() - at) } else { 1 };
+            let named = (1..=most).rev().find_map(|n| {
                 let words: Vec<&str> = tokens[at..at + n].iter().map(|token| token.text).collect();
                 // Whose lungs fail has no kidneys that do.
                 let name = words.join(" ");

@@ -9,9 +9,10 @@ use foldhash::fast::RandomState;
 
 use super::{Field, Meaning};
 
-/// Most texts of a list that are kept, and the bytes of the longest: what nobody writes twice is not worth the memory.
+/// Most texts of a list that are kept, and the bytes of the longest: a record that is taken in asks for each of its texts
+/// several times.
 const MOST: usize = 4096;
-const LONGEST: usize = 200;
+const LONGEST: usize = 600;
 
 /// What is known of texts.
 type Known<T> = HashMap<Box<str>, T, RandomState>;

@@ -180,9 +180,11 @@ fn explained<T>(tokens: &[Token<'_>], mentions: &[Mention<T>]) -> Judged {
 
 /// Whether these words stand here, in one part.
 fn spoken(tokens: &[Token<'_>], at: usize, words: &str) -> bool {
-    words.split(' ').enumerate().all(|(offset, word)| {
-        tokens.get(at + offset).is_some_and(|token| token.text == word && token.part == tokens[at].part)
-    })
+    // Of the hundred that are looked for at every word, this leaves one or none.
+    tokens.get(at).is_some_and(|first| words.starts_with(first.text))
+        && words.split(' ').enumerate().all(|(offset, word)| {
+            tokens.get(at + offset).is_some_and(|token| token.text == word && token.part == tokens[at].part)
+        })
 }
 
 /// Of how many words the denial is that begins here.
@@ -194,8 +196,11 @@ fn cue_at(tokens: &[Token<'_>], at: usize) -> Option<usize> {
 
 /// The denial whose last word stands here, and where it begins.
 fn cue_before(tokens: &[Token<'_>], last: usize, drug: bool) -> Option<(usize, Why)> {
-    let ends =
-        |cue: &str| (last + 1).checked_sub(cue.split(' ').count()).filter(|&at| spoken(tokens, at, cue));
+    let ends = |cue: &str| {
+        let words = || cue.split(' ').count();
+        let begins = || (last + 1).checked_sub(words()).filter(|&at| spoken(tokens, at, cue));
+        cue.ends_with(tokens[last].text).then(begins).flatten()
+    };
     let cues = BEFORE.iter().chain(BEFORE_DRUGS.iter().filter(|_| drug));
     let mut found: Vec<(usize, Why)> = cues.filter_map(|&(cue, why)| Some((ends(cue)?, why))).collect();
     if RELATIVES.contains(&tokens[last].text) {

@@ -202,3 +202,30 @@ fn a_hospitals_own_rows_are_added() {
     assert!(wrong("kind,name\ndrug,a\nfood,b\n").starts_with("line 3: unknown kind of term"));
     assert_eq!(wrong("kind,name\ndrug, \n"), "line 2: column name must not be blank");
 }
+
+#[test]
+fn a_text_of_more_than_any_list_takes_is_not_understood() {
+    let terminology = Terminology::default();
+    for text in ["asthma ".repeat(200), "\u{fdfa}".repeat(400)] {
+        for field in [Field::Allergy, Field::Medication, Field::Condition] {
+            let meaning = terminology.understand(field, &text);
+            assert!(!meaning.known && !meaning.partly && !meaning.names.is_empty());
+        }
+    }
+    assert!(terminology.understand(Field::Condition, &"asthma, ".repeat(62)).known);
+}
+
+#[test]
+fn names_of_several_words_are_found_behind_others_however_they_are_spelt() {
+    let terminology = Terminology::default();
+    for (text, name) in [
+        ("zorblax oesophageal varices bleeding", "gastrointestinal bleeding"),
+        ("zorblax haemorrhage, intracranial", "intracranial bleeding"),
+        ("zorblax long-QT syndrome", "long qt syndrome"),
+        ("zorblax Parkinson's disease", "parkinson disease"),
+        ("zorblax chronic kidney disease stage 4", "chronic kidney disease stage 4"),
+    ] {
+        let meaning = terminology.understand(Field::Condition, text);
+        assert!(meaning.partly && meaning.broader.contains(name), "{text}: {meaning:?}");
+    }
+}

@@ -337,3 +337,40 @@ fn usual_names_of_what_rules_are_about_count() {
     assert!(!terminology.understand(Field::Condition, "无先兆偏头痛").broader.contains("migraine with aura"));
     assert!(!terminology.understand(Field::Condition, "nursing home").broader.contains("breastfeeding"));
 }
+
+#[test]
+fn rarer_conditions_and_counts_of_neutrophils_speak_against_what_they_must() {
+    for (order, condition, wanted) in [
+        ("digoxin", "WPW", Some(Severity::Serious)),
+        ("verapamil", "预激综合征", Some(Severity::Serious)),
+        ("lithium", "Brugada pattern on ECG", Some(Severity::Serious)),
+        ("loperamide", "C. diff colitis", Some(Severity::Contraindicated)),
+        ("loperamide", "艰难梭菌感染", Some(Severity::Contraindicated)),
+        ("alendronate", "achalasia", Some(Severity::Contraindicated)),
+        ("ceftriaxone", "neonatal jaundice", Some(Severity::Contraindicated)),
+        ("paracetamol", "acute liver failure", Some(Severity::Serious)),
+        ("amitriptyline", "recent MI", Some(Severity::Serious)),
+        ("amitriptyline", "newly diagnosed STEMI", Some(Severity::Serious)),
+        ("clozapine", "ANC 400", Some(Severity::Serious)),
+        ("clozapine", "neutrophils 0.8", Some(Severity::Serious)),
+        ("clozapine", "neutrophils 800/µL", Some(Severity::Serious)),
+        ("clozapine", "中性粒细胞绝对值0.4", Some(Severity::Serious)),
+        ("clozapine", "febrile neutropenia", Some(Severity::Serious)),
+        ("clozapine", "ANC 3.2", None),
+        ("clozapine", "neutrophils 85%", None),
+        ("clozapine", "中性粒细胞 78%", None),
+        ("amitriptyline", "no recent MI", None),
+        ("loperamide", "C diff negative", None),
+    ] {
+        let said = json!({"allergies": [], "conditions": [condition], "medications": [], "birth_year": 1990});
+        let found = worst(&[order], said);
+        assert_eq!(found.filter(|severity| *severity != Severity::Caution), wanted, "{order}, {condition}");
+    }
+    for (order, taken) in [("Paxlovid", "amiodarone"), ("dofetilide", "HCTZ"), ("dofetilide", "trimethoprim")]
+    {
+        let said = json!({"allergies": [], "conditions": [], "medications": [taken]});
+        assert_eq!(worst(&[order], said), Some(Severity::Contraindicated), "{order}, {taken}");
+    }
+    let said = json!({"allergies": [], "conditions": [], "medications": ["warfarin"]});
+    assert_eq!(worst(&["capecitabine"], said), Some(Severity::Serious));
+}

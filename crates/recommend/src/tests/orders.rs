@@ -403,3 +403,27 @@ fn codes_that_were_recorded_count_where_words_are_not_understood() {
     // The words may say more than the code.
     assert_eq!(found[0].flags, ["allergies: \"PCN-V Zorba\" is not understood"]);
 }
+
+#[test]
+fn what_a_misspelt_allergy_or_drug_may_mean_is_told_as_serious() {
+    let rules = json!({"rules": [{"about": "medication", "code": "warfarin", "severity": "serious", "note": "bleeding",
+        "source": "a label"}]});
+    let drugs = [drug("amoxicillin", json!({}), &["pneumonia"]), drug("ibuprofen", rules, &["pain"])];
+    let found = |allergy: &str, taken: &str, order: &str| {
+        let profile = json!({"allergies": [allergy], "medications": [taken], "conditions": []});
+        let checked = check(profile, &drugs, &[(order, true)]).remove(0);
+        checked
+            .findings
+            .into_iter()
+            .map(|found| (found.concern, found.severity, found.reason))
+            .collect::<Vec<_>>()
+    };
+    let told = |concern, text: &str| vec![(concern, Severity::Serious, text.to_owned())];
+    let expected = told(Concern::Allergy, "allergy: allergic to penicilin (rash) (may be penicillin)");
+    assert_eq!(found("allergic to penicilin (rash)", "none", "amoxicillin"), expected);
+    assert_eq!(found("penicilin", "none", "ibuprofen"), []);
+    assert_eq!(found("zorbamycin", "none", "amoxicillin"), []);
+    let expected = told(Concern::Interaction, "interaction: warfarinn 5 mg (may be warfarin)");
+    assert_eq!(found("none", "warfarinn 5 mg", "ibuprofen"), expected);
+    assert_eq!(found("none", "warfarinn 5 mg", "amoxicillin"), []);
+}

@@ -221,7 +221,9 @@ fn what_is_not_understood_lets_no_drug_through() {
         assert_eq!((answer.abstained.as_deref(), &answer.flags[..]), (Some(said), &[said.to_owned()][..]));
         let flag = Settings { unmatched: Unmatched::Flag, ..Settings::default() };
         let answer = ask_with(person, drugs(), flag);
-        assert_eq!((ids(&answer), &answer.abstained), (vec!["x", "y"], &None));
+        // Whoever may be allergic to what is in a drug does not get it all the same.
+        let left = if word == "penicilin" { vec!["x"] } else { vec!["x", "y"] };
+        assert_eq!((ids(&answer), &answer.abstained), (left, &None));
         assert_eq!(answer.flags, [said]);
     }
     // What the catalogue itself calls so is understood, and so are the words for none.

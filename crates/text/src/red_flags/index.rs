@@ -12,6 +12,8 @@ use super::phrases::{Part, Phrase, Spelling, is_word};
 pub struct Phrases {
     list: Vec<Phrase>,
     by_letter: HashMap<char, Vec<Beginning>>,
+    /// By what follows the first letter of a word that phrases begin with: the letter, and which of its beginnings it is.
+    by_rest: HashMap<String, Vec<(char, usize)>>,
 }
 
 /// What phrases begin with.
@@ -63,7 +65,13 @@ impl Phrases {
                 let beginnings = self.by_letter.entry(letter).or_default();
                 match beginnings.iter_mut().find(|beginning| beginning.part == *part) {
                     Some(beginning) => beginning.phrases.push(number),
-                    None => beginnings.push(Beginning { part: part.clone(), phrases: vec![number] }),
+                    None => {
+                        if let Part::Word(text) = part {
+                            let rest = text[letter.len_utf8()..].to_string();
+                            self.by_rest.entry(rest).or_default().push((letter, beginnings.len()));
+                        }
+                        beginnings.push(Beginning { part: part.clone(), phrases: vec![number] });
+                    }
                 }
             }
             self.list.push(phrase);
@@ -92,10 +100,13 @@ impl Phrases {
                 }
             };
             self.by_letter.get(&letter).map(Vec::as_slice).map(&mut look);
-            // A letter of another script that looks the same is a slip, too.
-            if spelling.is_some_and(|_| Spelling::may_be_foreign(word)) {
-                let others = self.by_letter.iter().filter(|(other, _)| **other != letter);
-                others.for_each(|(_, beginnings)| look(beginnings));
+            // A letter of another script that looks the same is a slip, too, and so is one too many.
+            if let Some(rest) = spelling.and_then(|_| Spelling::behind_foreign(word)) {
+                for (other, at) in self.by_rest.get(rest).into_iter().flatten() {
+                    look(&self.by_letter[other][*at..=*at]);
+                }
+                let next = rest.chars().next();
+                next.and_then(|next| self.by_letter.get(&next)).map(Vec::as_slice).map(&mut look);
             }
         }
         hits.sort_unstable();

@@ -32,8 +32,9 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
         let end = at + character.len_utf8();
         let next = characters.peek().map(|(_, next)| *next);
         let digit = next.is_some_and(|c| c.is_ascii_digit());
-        // "38.5" and "2.5" are one word, and so is "t38.5".
-        let point = character == '.' && word.is_name_and_digits() && digit;
+        // "38.5" and "2.5" are one word, and so are "t38.5" and ".78" behind a blank.
+        let bare = start.is_none() && text[..at].ends_with(' ');
+        let point = character == '.' && digit && (bare || word.is_name_and_digits());
         // "40,9" and "7,1" are numbers, too; "80,72" are two.
         let point = point
             || character == ','
@@ -277,7 +278,8 @@ impl Spelling {
         if text.len() < SPELT || word.len().abs_diff(text.len()) > 1 || !text.is_ascii() {
             return false;
         }
-        let same_first = word.as_bytes().first() == text.as_bytes().first() || Self::may_be_foreign(word);
+        let same_first =
+            word.as_bytes().first() == text.as_bytes().first() || Self::behind_foreign(word).is_some();
         let head = |word: &str, text: &str| {
             word.chars()
                 .zip(text.chars())
@@ -299,10 +301,11 @@ impl Spelling {
         same_first && slip && !self.words.contains(word)
     }
 
-    /// Whether the first letter is of another script, in which it may look like one of ours ("сhest"). What
-    /// is too short to be a misspelling is not looked at.
-    pub fn may_be_foreign(word: &str) -> bool {
-        word.len() + 1 >= SPELT
-            && word.chars().next().is_some_and(|first| !first.is_ascii() && first.is_alphabetic())
+    /// What follows a first letter of another script, in which it may look like one of ours ("сhest"): letters of ours
+    /// alone. What is too short to be a misspelling is not looked at.
+    pub fn behind_foreign(word: &str) -> Option<&str> {
+        let first = word.chars().next().filter(|first| !first.is_ascii() && word.len() + 1 >= SPELT)?;
+        let rest = &word[first.len_utf8()..];
+        (rest.is_ascii() && first.is_alphabetic()).then_some(rest)
     }
 }

@@ -30,6 +30,14 @@ const BRACKETED: usize = 4;
 /// What begins a part of a clause that goes on about the sign before the comma.
 const GOES_ON: [&str; 7] = ["now", "today", "currently", "then", "dropped", "down", "later"];
 
+/// What leads on from a number to a later one of the same sign.
+const LEADS_ON: [&str; 17] = [
+    "→", "then", "now", "to", "later", "up", "down", "dropped", "fell", "rose", "再", "后", "现", "降", "升",
+    "至", "到",
+];
+/// What may stand beside that, and says nothing of it by itself: "BP 120-80" is one pressure.
+const JOINS: [&str; 5] = ["-", ">", ",", "and", "from"];
+
 /// Where what a reading is known by stands in a clause.
 pub struct Places<'h> {
     /// Its names.
@@ -205,18 +213,15 @@ fn behind_brackets(words: &[&str], at: usize) -> usize {
     close.map_or(at, |close| close + 1)
 }
 
-/// The places of the numbers to which one changes: "HR 120 -> 190".
+/// The places of the numbers to which one changes: "HR 120 -> 190", "glucose 450 then 38", "血糖 25 降至 2.1".
 fn changes<'w>(words: &'w [&str], mut at: usize) -> impl Iterator<Item = usize> + 'w {
     std::iter::from_fn(move || {
         let (_, end) = number(words, at)?;
         let end = end + usize::from(percent(words, end));
-        let arrow = match (words.get(end), words.get(end + 1)) {
-            (Some(&"→"), _) => 1,
-            (Some(&"-"), Some(&">")) => 2,
-            _ => return None,
-        };
-        at = end + arrow;
-        Some(at)
+        let between = words[end..].iter().take(2 * GAP);
+        at = end + between.take_while(|word| LEADS_ON.contains(word) || JOINS.contains(word)).count();
+        let between = &words[end..at];
+        (between.starts_with(&["-", ">"]) || between.iter().any(|word| LEADS_ON.contains(word))).then_some(at)
     })
 }
 
@@ -273,7 +278,7 @@ fn percent(words: &[&str], at: usize) -> bool {
 /// The number that stands at `at`, in digits or in words, and the place behind it.
 fn number(words: &[&str], at: usize) -> Option<(f64, usize)> {
     let word = words.get(at)?;
-    if word.as_bytes()[0].is_ascii_digit() {
+    if word.trim_start_matches('.').as_bytes().first().is_some_and(u8::is_ascii_digit) {
         let number: f64 = word.trim_end_matches("'s").replace(',', ".").parse().ok()?;
         // "7o/40": a letter for a nought.
         let nought = matches!(words.get(at + 1), Some(&"o")) && matches!(words.get(at + 2), Some(&"/"));

@@ -351,6 +351,9 @@ fn jpeg_frame(bytes: &[u8], layout: &mut Layout) -> Result<Stored, DecodeError> 
         if precision < layout.stored + layout.shift {
             layout.shift = 0;
         }
+        if layout.shift == 0 && values.iter().any(|word| !layout.holds(*word)) {
+            layout.stored = precision;
+        }
         return Ok(Stored { codes: values.into_iter().map(|word| layout.code(word)).collect(), rgb8: false });
     }
     let unmarked = header.adobe.is_none() && !header.jfif;

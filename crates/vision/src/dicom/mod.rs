@@ -280,6 +280,7 @@ fn malformed(detail: impl Into<String>) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::{attributes, is_read};
+    use crate::{DecodeOptions, Format, decode};
 
     fn element(group: u16, number: u16, kind: &[u8; 2], value: &[u8]) -> Vec<u8> {
         let mut bytes = [group.to_le_bytes(), number.to_le_bytes()].concat();
@@ -312,5 +313,25 @@ mod tests {
         assert_eq!(found, [&b"1.2.840.10008.1.2.4.110\0"[..], b"1.2.3\0"]);
         assert_eq!(attributes(b"no file", &[0x0020_000d]), None);
         assert!(is_read("1.2.840.10008.1.2.4.70") && !is_read("1.2.840.10008.1.2.4.100"));
+    }
+
+    /// What the stored bits do not hold is there all the same: the code stream says how many there are.
+    #[test]
+    fn lossless_samples_of_more_bits_than_are_said_are_taken_whole() {
+        for name in ["jpeg-lossless-16.dcm", "jpeg-lossless-12.dcm"] {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/vision");
+            let file = std::fs::read(format!("{folder}/{name}")).unwrap();
+            let saying = |stored: u8| {
+                let mut file = file.clone();
+                for (number, value) in [(0x101, stored), (0x102, stored - 1)] {
+                    let head = element(0x28, number, b"US", &[]);
+                    let at = file.windows(6).position(|bytes| *bytes == head[..6]).unwrap();
+                    file[at + 8] = value;
+                }
+                format!("{:?}", decode(Format::Dicom, &file, &DecodeOptions::default()).unwrap())
+            };
+            let whole = if name.contains("16") { 16 } else { 12 };
+            assert!(saying(whole) == saying(whole - 4), "{name}");
+        }
     }
 }

@@ -188,6 +188,14 @@ impl Layout {
         ((word >> self.shift) & mask) ^ self.sign()
     }
 
+    /// Whether the stored bits, when they are the lowest, are all of a word: nothing lies above them but the sign once more. A
+    /// compressed frame has nothing else there, as overlays are none of it.
+    pub fn holds(&self, word: u16) -> bool {
+        let above = 16 - u32::from(self.stored.min(16));
+        let signed = ((word << above) as i16 >> above) as u16;
+        word == (word << above) >> above || self.signed && word == signed
+    }
+
     /// The value that a code stands for.
     pub fn value(&self, code: u16) -> i32 {
         i32::from(code) - i32::from(self.sign())
