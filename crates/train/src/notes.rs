@@ -86,7 +86,13 @@ impl NoteSource {
         let rows = Rows::read(path, columns, &specs, labels, seed)?;
         let train = &rows.splits["train"];
         ensure!(!train.is_empty(), "{}: no training records", path.display());
-        ensure!(!rows.splits["val"].is_empty(), "{}: no validation records", path.display());
+        let why = match rows.held_out {
+            true => {
+                ", as too few can be held out: rows with the same note, or of one group, stay together; bring more, or a val.csv"
+            }
+            false => "",
+        };
+        ensure!(!rows.splits["val"].is_empty(), "{}: no validation records{why}", path.display());
         if let Some(group) = columns.group {
             let first = train[0].unit();
             let several = train.iter().any(|row| row.unit() != first);
