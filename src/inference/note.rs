@@ -371,10 +371,10 @@ impl NoteService {
             let missing_fields = record.missing(self.input()).into_iter().map(str::to_string).collect();
             let text = self.encoder.text(record).map_err(|_| NotesError::Tokenizer { index })?;
             let red_flags = self.red_flags.as_ref().filter(|_| rules);
-            let cells = red_flags.map(|_| self.encoder.cells(record)).transpose();
-            let cells = cells.map_err(|_| NotesError::Tokenizer { index })?.flatten();
-            let cells = cells.as_deref().unwrap_or(&text);
-            let scanned = red_flags.map(|red_flags| (red_flags, red_flags.scan(cells)));
+            let layout = red_flags.map(|_| self.encoder.layout(record)).transpose();
+            let layout = layout.map_err(|_| NotesError::Tokenizer { index })?.flatten();
+            let layout = layout.as_deref().unwrap_or(&text);
+            let scanned = red_flags.map(|red_flags| (red_flags, red_flags.scan(layout)));
             let is_familiar = self.familiarity.as_ref().is_none_or(|known| known.knows(beginning(&text)));
             let is_elsewhere = scanned.as_ref().is_some_and(|(red_flags, note)| red_flags.is_elsewhere(note));
             Ok(Encoded {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::adopted_tokenizer::AdoptedTokenizer;
 use super::fields;
 use super::record::Record;
+use super::red_flags::laid_out;
 use super::terms::{self, Term};
 use super::tokenizer::{Tokenizer, Tokens};
 use model::PackageError;
@@ -149,14 +150,13 @@ impl Encoder {
         }
     }
 
-    /// As [`Encoder::text`], with a stroke for each tab, where a note has any: rules read what stands in a cell for
-    /// itself.
+    /// As [`Encoder::text`], with marks for the layout of the note, where it has any ([`laid_out`]): rules read by lines and by
+    /// cells.
     ///
     /// # Errors
     /// As [`Encoder::text`].
-    pub fn cells(&self, record: &Record) -> tokenizers::Result<Option<String>> {
-        let has_tabs = record.note.contains('\t');
-        has_tabs.then(|| self.normalise(&self.excerpt(record).replace('\t', " | "))).transpose()
+    pub fn layout(&self, record: &Record) -> tokenizers::Result<Option<String>> {
+        laid_out(&self.excerpt(record)).map(|text| self.normalise(&text)).transpose()
     }
 
     /// Far beyond what any model reads; keeps the work on one note within bounds.

@@ -267,7 +267,8 @@ fn record_input_of(manifest: &Manifest) -> Result<&RecordInput> {
 /// What red flags hold the answers to some records to.
 fn floors_of(rules: &RedFlags, encoder: &Encoder, records: &[(Record, usize)]) -> Result<Floors> {
     let floor = |(record, _): &(Record, usize)| {
-        let text = encoder.normalise(&record.note).map_err(|e| anyhow!(e))?;
+        let layout = encoder.layout(record).map_err(|e| anyhow!(e))?;
+        let text = layout.map_or_else(|| encoder.text(record), Ok).map_err(|e| anyhow!(e))?;
         Ok(rules.floor(&rules.find(record, &rules.scan(&text))))
     };
     records.iter().map(floor).collect()

@@ -7,9 +7,21 @@ use super::index::Hit;
 use super::phrases::{GAP, is_glued};
 
 /// Answers that deny.
-const NO: [&str; 13] = [
+const NO: [&str; 16] = [
     "no", "n", "none", "denies", "denied", "negative", "neg", "nil", "false", "absent", "never", "nope",
-    "nad",
+    "nad", "0", "无", "否",
+];
+/// Answers of several words that deny.
+const NONE: [&[&str]; 9] = [
+    &["n", "/", "a"],
+    &["no", "symptoms"],
+    &["not", "present"],
+    &["not", "reported"],
+    &["not", "endorsed"],
+    &["not", "activated"],
+    &["没", "有"],
+    &["阴", "性"],
+    &["未", "见"],
 ];
 /// Most words of the next question.
 const QUESTION: usize = 5;
@@ -19,13 +31,20 @@ pub fn answers(words: &[&str]) -> Vec<Hit> {
     let mut answers = Vec::new();
     let is = |at: usize, these: &[&str]| words.get(at).is_some_and(|word| these.contains(word));
     let is_end = |at: usize| words.get(at).is_none_or(|word| matches!(*word, "," | "，" | "|" | ")"));
-    let asks = |at: usize| is(at, &[":", "?", "=", "|"]);
+    let asks = |at: usize| is(at, &[":", "?", "=", "|", "→"]) || is(at, &[">"]) && words[at - 1] == "-";
+    // "Chest pain, no": what ends a clause answers it.
+    let last = |at: usize| is(at, &[","]) && at + 2 == words.len();
     for at in 1..words.len() {
         if empty_box(words, at) && !is_box(words, 0) {
             answers.push(Hit { phrase: 0, start: at, end: at + 1 });
         }
         let spaced = words[at] == "-" && !is_glued(words, at);
-        let asked = asks(at) || spaced || words[at] == "(";
+        let asked = asks(at) || spaced || words[at] == "(" || last(at);
+        let several =
+            NONE.iter().find(|none| words[at + 1..].starts_with(none)).map(|none| at + 1 + none.len());
+        if let Some(end) = several.filter(|end| asked && is_end(*end)) {
+            answers.push(Hit { phrase: 0, start: at, end });
+        }
         if !asked || !is(at + 1, &NO) {
             continue;
         }
@@ -33,9 +52,10 @@ pub fn answers(words: &[&str]) -> Vec<Hit> {
         // "Chest pain: no shortness of breath: no": the next question follows at once.
         let mut question = end..words.len().min(end + QUESTION + 1);
         let next = question.find(|at| asks(*at) || is_end(*at)).filter(|at| asks(*at) && *at > end);
-        let next = next.filter(|_| matches!(words[at], ":" | "?" | "="));
+        let next = next.filter(|_| matches!(words[at], ":" | "?" | "=" | ">" | "→"));
         if is_end(end) || next.is_some() {
-            answers.push(Hit { phrase: 0, start: at, end });
+            let start = if words[at] == ">" { at - 1 } else { at };
+            answers.push(Hit { phrase: 0, start, end });
         }
     }
     answers

@@ -12,6 +12,8 @@ use super::phrases::{Part, Phrase, Spelling, is_word};
 pub struct Phrases {
     list: Vec<Phrase>,
     by_letter: HashMap<char, Vec<Beginning>>,
+    /// Phrases of several words by these without blanks: "crushingchestpain".
+    joined: HashMap<String, Vec<usize>>,
     /// By what follows the first letter of a word that phrases begin with: the letter, and which of its beginnings it is.
     by_rest: HashMap<String, Vec<(char, usize)>>,
 }
@@ -74,9 +76,22 @@ impl Phrases {
                     }
                 }
             }
+            if let Some(joined) = phrase.joined() {
+                self.joined.entry(joined).or_default().push(number);
+            }
             self.list.push(phrase);
         }
         Ok(from..self.list.len())
+    }
+
+    /// The phrases that a word is, or ends with, without blanks ("crushingchestpain"), unless what is before that denies.
+    fn joined_in(&self, word: &str) -> Option<&Vec<usize>> {
+        const LETTERS: usize = 40;
+        if !(8..=LETTERS).contains(&word.len()) || !word.is_ascii() {
+            return None;
+        }
+        let denies = |head: &str| ["no", "not", "non", "without", "denies"].contains(&head);
+        (0..=word.len() - 8).filter(|at| !denies(&word[..*at])).find_map(|at| self.joined.get(&word[at..]))
     }
 
     /// All their places among the words of a clause, with slips of the pen where a spelling is given.
@@ -87,6 +102,8 @@ impl Phrases {
         let mut hits = Vec::new();
         for (start, word) in words.iter().enumerate() {
             let Some(letter) = word.chars().next() else { continue };
+            let joined = self.joined_in(word).into_iter().flatten();
+            hits.extend(joined.map(|&phrase| Hit { phrase, start, end: start + 1 }));
             let mut look = |beginnings: &[Beginning]| {
                 for Beginning { part, phrases } in beginnings {
                     if !part.is(word, &same) {

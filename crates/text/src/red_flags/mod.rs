@@ -10,6 +10,7 @@ mod age;
 mod context;
 mod forms;
 mod index;
+mod layout;
 mod phrases;
 mod readings;
 mod rules;
@@ -21,6 +22,8 @@ use model::manifest::{Field, FieldKind, Input};
 use model::{Manifest, PackageError, package};
 
 use super::record::{FieldValue, Record};
+pub use layout::laid_out;
+
 use context::{Context, Read, Told};
 use index::{Group, Hits, Phrases};
 use phrases::{Clause, Spelling};

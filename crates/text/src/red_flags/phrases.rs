@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::layout::END;
 use crate::terms::is_ideograph;
 
 /// Most words that `~` stands for, and within which something after a phrase takes it back.
@@ -64,7 +65,7 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
             add(&mut clauses, &text[from..at]);
         }
         word = Shape::default();
-        let ends = matches!(character, '.' | '!' | '?' | ';' | '。' | '；' | '？' | '！' | '\n');
+        let ends = matches!(character, '.' | '!' | '?' | ';' | '。' | '；' | '？' | '！' | '\n' | END);
         // "Chest pain? No." is one statement, and "(!)" the mark of a value.
         let ends = match character {
             '?' => !is_answered(&text[end..]),
@@ -86,6 +87,12 @@ pub fn clauses(text: &str) -> Vec<Clause<'_>> {
 
 /// Adds a word to the last clause. One without an end is cut: what is looked for in a clause grows with the square of its words.
 fn add<'a>(clauses: &mut Vec<Clause<'a>>, word: &'a str) {
+    // "C/ofacial droop".
+    let last = clauses.last().map_or(&[][..], |last| &last.words);
+    if last.ends_with(&["c", "/"]) && word.len() > 2 && word.starts_with('o') {
+        add(clauses, &word[..1]);
+        return add(clauses, &word[1..]);
+    }
     match clauses.last_mut().filter(|last| last.words.len() < LONGEST) {
         Some(last) => last.words.push(word),
         None => clauses.push(Clause { words: vec![word] }),
@@ -146,8 +153,9 @@ impl Shape {
 
 /// Whether what follows a question is "no".
 fn is_answered(behind: &str) -> bool {
-    let word = behind.trim_start();
-    let no = ["no", "none", "n", "denies"].iter().find_map(|no| word.strip_prefix(no));
+    let line = behind.split([END, '\n']).next().unwrap_or_default();
+    let word = line.trim_start();
+    let no = ["none", "no", "n", "denies", "没有", "无", "否"].iter().find_map(|no| word.strip_prefix(no));
     no.is_some_and(|rest| rest.trim_start().is_empty() || rest.trim_start().starts_with(['.', ',', ';', '|']))
 }
 
@@ -211,6 +219,19 @@ impl Phrase {
         }
     }
 
+    /// Its words without blanks between them, where it is of several in letters of ours and long enough to be nothing else.
+    pub fn joined(&self) -> Option<String> {
+        const LETTERS: usize = 8;
+        let word = |part: &Part| match part {
+            Part::Word(text) if text.bytes().all(|b| b.is_ascii_alphabetic()) => Some(text.clone()),
+            _ => None,
+        };
+        let words = self.0.iter().filter(|part| **part != Part::Gap).map(word);
+        let words: Vec<String> = words.collect::<Option<_>>()?;
+        let joined = words.concat();
+        (words.len() > 1 && joined.len() >= LETTERS).then_some(joined)
+    }
+
     /// What it begins with: a word, or the beginning of one.
     pub fn first(&self) -> &Part {
         &self.0[0]
@@ -247,7 +268,10 @@ fn matches(parts: &[Part], words: &[&str], at: usize, same: &dyn Fn(&str, &str) 
         },
         _ if word.is_some_and(|word| part.is(word, same)) => matches(rest, words, at + 1, same),
         // "Chest-pain", "chest_pain" and HL7's "chest^pain".
-        _ if matches!(word, Some(&"-" | &"_" | &"^")) && is_glued(words, at) && is_glued(words, at + 1) => {
+        _ if matches!(word, Some(&"-" | &"_" | &"^" | &"/"))
+            && is_glued(words, at)
+            && is_glued(words, at + 1) =>
+        {
             matches(parts, words, at + 1, same)
         }
         _ => None,

@@ -15,11 +15,11 @@ const OTHER_UNITS: &str = "min mins minutes minute h hr hrs hour hours ms msec d
     workers tablets tabs pills points $ € £ dollars euros st nd rd th units gauge page pages form forms degree degrees times fingers toes \
     公 斤 岁 厘 米 片 粒 颗 块 元 支 层 楼 号 秒 周 星";
 /// What may stand between a name and its number where they belong together.
-const BETWEEN: [&str; 45] = [
+const BETWEEN: [&str; 52] = [
     "in", "blood", "serum", "plasma", "or", "arterial", "venous", "value", "*", "!", "h", "l", "hh", "ll",
     ".", "→", ":", "=", "-", ">", "<", "~", "≥", "≤", "@", "+", "is", "was", "of", "at", "to", "level",
     "now", "around", "about", "read", "reading", "reads", "为", "是", "dropped", "fell", "down", "only",
-    "today",
+    "today", "高", "达", "仅", "只", "约", "烧", "测",
 ];
 /// What may stand between a number and its unit.
 const MARKS: [&str; 14] = ["(", "[", "h", "l", "hh", "ll", "!", "*", "-", "~", "to", "至", "到", "↓"];
@@ -284,6 +284,9 @@ fn number(words: &[&str], at: usize) -> Option<(f64, usize)> {
         let nought = matches!(words.get(at + 1), Some(&"o")) && matches!(words.get(at + 2), Some(&"/"));
         return Some(if nought { (10.0 * number, at + 2) } else { (number, at + 1) });
     }
+    if let Some(number) = chinese(words, at) {
+        return Some(number);
+    }
     let (first, behind) = below_hundred(words, at)?;
     if !(1.0..=9.0).contains(&first) {
         return Some((first, behind));
@@ -301,6 +304,43 @@ fn number(words: &[&str], at: usize) -> Option<(f64, usize)> {
         }
         _ => Some((first, behind)),
     }
+}
+
+/// A number in Chinese words, of two characters or more: 七十, 一百八, 四十一点五; of 七十四十 the first, and of 七八十 the lesser.
+fn chinese(words: &[&str], at: usize) -> Option<(f64, usize)> {
+    const DIGITS: [&str; 10] = ["零", "一", "二", "三", "四", "五", "六", "七", "八", "九"];
+    let digit = |at: usize| -> Option<f64> {
+        let word = if words.get(at) == Some(&"两") { "二" } else { words.get(at)? };
+        DIGITS.iter().position(|digit| *digit == word).map(|digit| digit as f64)
+    };
+    let is = |at: usize, word: &str| words.get(at) == Some(&word);
+    let mut end = at;
+    let mut value = 0.0;
+    if let Some(hundreds) = digit(end).filter(|_| is(end + 1, "百")) {
+        (value, end) = (100.0 * hundreds, end + 2);
+        end += usize::from(is(end, "零"));
+    }
+    let hundreds = end > at;
+    // 七八十 is more than 七十.
+    let about = digit(end).is_some() && digit(end + 1).is_some() && is(end + 2, "十");
+    let ten = if about { end + 2 } else { end + usize::from(digit(end).is_some()) };
+    if is(ten, "十") && !(hundreds && ten == end && is(end - 1, "零")) {
+        value += 10.0 * digit(end).unwrap_or(1.0);
+        end = ten + 1;
+        if let Some(units) = digit(end).filter(|_| !is(end + 1, "十") && !is(end + 1, "百")) {
+            (value, end) = (value + units, end + 1);
+        }
+    } else if let Some(units) = digit(end) {
+        // 一百八 is 180, and 一百零八 is 108.
+        let tens = hundreds && !is(end - 1, "零");
+        (value, end) = (value + if tens { 10.0 * units } else { units }, end + 1);
+    }
+    if is(end, "点")
+        && let Some(tenths) = digit(end + 1)
+    {
+        (value, end) = (value + tenths / 10.0, end + 2);
+    }
+    (end >= at + 2).then_some((value, end))
 }
 
 /// Whether what stands at `at` is no part of a number before it ("sixty" of "one sixty").
@@ -396,6 +436,33 @@ fn converted(number: f64, behind: &[&str], reading: &ReadingRule) -> Option<f64>
         _ => {
             let other = reading.units.iter().find(|unit| unit.has_size(number));
             Some(other.map_or(number, |unit| unit.converted(number)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chinese;
+
+    #[test]
+    fn numbers_in_chinese_words_are_read() {
+        for (text, wanted) in [
+            ("七十四十", Some((70.0, 2))),
+            ("七八十", Some((70.0, 3))),
+            ("一百八", Some((180.0, 3))),
+            ("一百零八", Some((108.0, 4))),
+            ("一百二十", Some((120.0, 4))),
+            ("二百", Some((200.0, 2))),
+            ("四十一点五", Some((41.5, 5))),
+            ("一点八", Some((1.8, 3))),
+            ("十二", Some((12.0, 2))),
+            ("三十", Some((30.0, 2))),
+            ("一直", None),
+            ("一", None),
+        ] {
+            let words: Vec<String> = text.chars().map(String::from).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            assert_eq!(chinese(&words, 0), wanted, "{text}");
         }
     }
 }

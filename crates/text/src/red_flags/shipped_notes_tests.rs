@@ -44,6 +44,62 @@ fn a_denied_word_says_nothing_of_an_emergency_behind_a_comma_or_a_dash() {
 }
 
 #[test]
+fn what_one_line_says_takes_nothing_back_in_another() {
+    let before = [
+        "PMH: HTN",
+        "PMH: none",
+        "Denies fever",
+        "No fever",
+        "No LOC",
+        "Allergies: none",
+        "h/o stroke",
+        "Prior MI",
+        "Pain: no",
+        "Fever? No",
+        "Fever - no",
+        "Fever (-)",
+        "Family history: stroke",
+        "既往史：高血压",
+        "过敏史：无",
+        "否认药物过敏",
+        "发热：无",
+    ];
+    let present = [
+        "slurred speech",
+        "seizing now",
+        "vomiting blood",
+        "suicidal",
+        "anaphylaxis",
+        "unresponsive",
+        "BP 70/40",
+        "Suicidal ideation? Yes",
+        "昏迷",
+        "呕血",
+    ];
+    for model in ["triage", "department-zh"] {
+        let rules = shipped(model);
+        let present = if model == "triage" { &present[..8] } else { &present[8..] };
+        let both = |before: &str, now: &str| {
+            [format!("{before}\n{now}"), format!("{now}\r\n{before}"), format!("{before}\n\n- {now}")]
+        };
+        let notes = before.iter().flat_map(|before| present.iter().flat_map(move |now| both(before, now)));
+        let silent: Vec<String> = notes.filter(|note| alone(&rules, note).is_empty()).collect();
+        assert_eq!(silent, Vec::<String>::new(), "{model}");
+    }
+    let rules = shipped("triage");
+    for note in [
+        "Chest pain: ☐Yes ☒No",
+        "Suicidal: [ ] Yes [x] No",
+        "Chest pain? No\nFever? Yes",
+        "Denies chest pain,\nsyncope",
+        "GCS\n6 stitches removed",
+    ] {
+        assert!(alone(&rules, note).is_empty(), "{note}: {:?}", alone(&rules, note));
+    }
+    assert!(!alone(&rules, "Fever: ☐Yes ☒No\nSeizure: ☒Yes ☐No").is_empty());
+}
+
+#[test]
 fn what_no_denies_is_not_the_state_of_the_patient() {
     let rules = shipped("triage");
     let absent = [

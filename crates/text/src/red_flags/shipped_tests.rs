@@ -519,7 +519,8 @@ pub(super) fn alone(rules: &(RedFlags, Manifest), note: &str) -> Vec<RedFlag> {
     let Input::Record(input) = &rules.1.input else { unreachable!() };
     let record = Record { note: note.to_string(), fields: vec![FieldValue::Missing; input.fields.len()] };
     // As the packages' tokenizers normalise a note.
-    let note: String = note.nfkc().collect();
+    let note = laid_out(note).unwrap_or_else(|| note.to_string());
+    let note: String = note.nfkc().map(|c| if c.is_control() { ' ' } else { c }).collect();
     rules.0.find(&record, &rules.0.scan(&note.to_lowercase()))
 }
 
