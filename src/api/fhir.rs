@@ -17,7 +17,7 @@ use super::error::FieldError;
 use super::middleware::audit::Concerned;
 use super::middleware::deadline;
 use super::{AppState, Deadline, Problem, extract, json};
-use crate::store::fhir::{BundleError, Wait, take_in};
+use crate::store::fhir::{BundleError, Wait, foresee, take_in};
 use recommend::clock::{now, rfc3339};
 
 /// Most problems that one answer names.
@@ -241,10 +241,15 @@ pub async fn post(
         return Err(Problem::unprocessable(detail));
     }
     let kind = bundle.kind;
-    let Some((settled, _)) = take_in(people.store.as_ref(), &bundle, now(), Wait::No, Some(until)).await?
-    else {
-        return Err(Problem::internal());
-    };
+    let (store, now) = (people.store.as_ref(), now());
+    let foreseen = foresee(store, &bundle, now, Some(until)).await?;
+    let spoken_of = foreseen.people();
+    let taken = take_in(store, &bundle, now, Wait::No, Some(foreseen)).await;
+    if taken.is_err() {
+        // Whoever asks about somebody by what is refused has asked.
+        concerned.add(spoken_of);
+    }
+    let Some((settled, _)) = taken? else { return Err(Problem::internal()) };
     let users: std::collections::BTreeSet<String> = settled
         .people
         .iter()

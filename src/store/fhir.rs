@@ -3,7 +3,6 @@
 //! second reads what the first has written, and neither loses the other's allergy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
 
 use clinical::fhir::bundle::Bundle;
 use clinical::fhir::items::merge;
@@ -14,7 +13,7 @@ use recommend::{FieldError, Item, Kind, Millis, Profile, Sex, SourceError, User}
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-pub use self::holding::Foreseen;
+pub use self::holding::{Foreseen, foresee};
 pub use self::taken_back::{TakenBack, take_back};
 use super::known::FORMER;
 use super::postgres::was_taken_back;
@@ -80,21 +79,25 @@ pub fn is_older(outcome: &Outcome) -> bool {
 }
 
 /// Takes a Bundle in, whole or not at all; of a batch, each entry that can be taken. One that misses what it is to wait for
-/// is left for later. What it means is worked out `until` then at most, where that is said.
+/// is left for later. What was `foreseen` of it need not be worked out once more.
 ///
 /// # Errors
-/// What is wrong with the Bundle, its time has passed, or a store does not answer; nothing of it is taken then.
+/// What is wrong with the Bundle, and a store that does not answer; nothing of it is taken then.
 pub async fn take_in(
     store: &dyn Store,
     bundle: &Bundle,
     now: Millis,
     wait: Wait,
-    until: Option<Instant>,
+    mut foreseen: Option<Foreseen>,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
     let mut left = TRIES;
     loop {
         left -= 1;
-        match take_in_once(store, bundle, now, wait, until).await {
+        let foreseen = match foreseen.take() {
+            Some(foreseen) => foreseen,
+            None => foresee(store, bundle, now, None).await?,
+        };
+        match take_in_once(store, bundle, now, wait, foreseen).await {
             Err(BundleError::Store(error)) if left > 0 && was_taken_back(&error) => {}
             done => return done,
         }
@@ -114,9 +117,8 @@ async fn take_in_once(
     bundle: &Bundle,
     now: Millis,
     wait: Wait,
-    until: Option<Instant>,
+    foreseen: Foreseen,
 ) -> Result<Option<(Settled, Loaded)>, BundleError> {
-    let foreseen = holding::foresee(store, bundle, now, until).await?.ok_or(BundleError::DeadlinePassed)?;
     let intake = store.begin_intake().await?;
     let settled = take_in_within(intake.as_ref(), bundle, now, wait, Some(foreseen)).await?;
     let Some(settled) = settled else { return Ok(None) };

@@ -401,6 +401,21 @@ async fn rows_of_interactions_name_everybody_in_them() {
     assert_eq!((&row["route"], &row["people"]), (&json!("/v1/interactions"), &json!(["u1", "u2"])));
 }
 
+#[tokio::test]
+async fn a_refused_bundle_names_those_of_whom_it_speaks() {
+    let server = start(&["--demo", "--audit", "fail", "--audit-people", "id"]);
+    let entry =
+        |resource: Value, url: &str| json!({"resource": resource, "request": {"method": "PUT", "url": url}});
+    let body = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        entry(json!({"resourceType": "Condition", "id": "c1", "subject": {"reference": "Patient/u3"}, "code": {"text": "gout"}}), "Condition/c1"),
+        entry(json!({"resourceType": "Condition", "id": "c2", "subject": {"reference": "Patient/nobody"}, "code": {"text": "gout"}}), "Condition/c2"),
+    ]});
+    let sent = post(&server, "/fhir/R4").json(&body).send().await.unwrap();
+    assert_eq!(sent.status(), 422, "{}", sent.text().await.unwrap());
+    let row = page(&server, "?user=u3").await["rows"][0].clone();
+    assert_eq!((&row["route"], &row["people"]), (&json!("/fhir/R4"), &json!(["nobody", "u3"])));
+}
+
 /// Cuts connections right behind the request. What was written is in the audit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_client_has_gone_is_in_the_audit() {

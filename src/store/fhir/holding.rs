@@ -13,7 +13,7 @@ use clinical::fhir::resources::Medication;
 use clinical::fhir::{Mapped, Spoken, map_while, map_with};
 use recommend::Millis;
 
-use super::{aside, known};
+use super::{BundleError, aside, known};
 use crate::store::{Held, Intake, RecordStore, StoreError};
 
 /// What a Bundle means by the Medications that are stored.
@@ -25,6 +25,11 @@ pub struct Foreseen {
 }
 
 impl Foreseen {
+    /// The people whom the Bundle speaks of, by the ids in it.
+    pub fn people(&self) -> BTreeSet<String> {
+        self.mapped.spoken().people
+    }
+
     fn of(bundle: &Bundle, now: Millis, stored: BTreeMap<String, String>) -> Foreseen {
         aside(|| {
             let medications = known::read(&stored);
@@ -34,20 +39,23 @@ impl Foreseen {
     }
 }
 
-/// What a Bundle means as things stand, with nothing held; nothing where the time for it has passed.
-pub(super) async fn foresee(
+/// What a Bundle means as things stand, with nothing held.
+///
+/// # Errors
+/// A store that does not answer; `until`, where that is said, has passed.
+pub async fn foresee(
     store: &dyn RecordStore,
     bundle: &Bundle,
     now: Millis,
     until: Option<Instant>,
-) -> Result<Option<Foreseen>, StoreError> {
+) -> Result<Foreseen, BundleError> {
     let stored = known::medication_texts(store, bundle).await?;
-    Ok(aside(|| {
+    aside(|| {
         let medications = known::read(&stored);
         let in_time = || until.is_none_or(|until| Instant::now() < until);
-        let mapped = map_while(bundle, now, &medications, in_time)?;
-        Some(Foreseen { stored, medications, mapped })
-    }))
+        let mapped = map_while(bundle, now, &medications, in_time).ok_or(BundleError::DeadlinePassed)?;
+        Ok(Foreseen { stored, medications, mapped })
+    })
 }
 
 /// What a Bundle means, once all that it speaks of is held: what was foreseen, if that still holds.

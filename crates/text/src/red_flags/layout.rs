@@ -55,12 +55,14 @@ fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a line is one of a list: "- seizure", "• seizure", "1) seizure".
+/// Whether a line is one of a list: "- seizure", "• seizure", "1) seizure", "1、胸痛".
 fn is_listed(line: &str) -> bool {
-    let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let numbered = digits.len() < line.len() && digits.starts_with([')', '.', '、']);
+    let behind = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let mut marks = behind.chars();
+    let numbered =
+        behind.len() < line.len() && marks.next().is_some_and(|mark| [')', '.', '、'].contains(&mark));
     line.starts_with(['-', '*', '•', '·', '–', '>'])
-        || numbered && !digits[1..].starts_with(|c: char| c.is_ascii_digit())
+        || numbered && !marks.next().is_some_and(|next| next.is_ascii_digit())
 }
 
 /// Whether a line goes on in the next: it was wrapped, or has not come to an end.
@@ -157,6 +159,7 @@ mod tests {
             ("denies fever and\nsyncope", vec!["denies fever and syncope"]),
             ("PMH:\n- stroke\n- MI\nCC: cough", vec!["PMH: - stroke , - MI", "CC: cough"]),
             ("PMH: HTN\n- seizure", vec!["PMH: HTN", "- seizure"]),
+            ("主诉：\n1、胸痛\n2、大汗", vec!["主诉： 1、胸痛 , 2、大汗"]),
             (
                 "Patient was brought in by her husband since she has crushing chest\npain and sweats",
                 vec!["Patient was brought in by her husband since she has crushing chest pain and sweats"],
@@ -186,6 +189,14 @@ mod tests {
                 wanted.split_whitespace().collect::<Vec<_>>().join(" "),
                 "{note}"
             );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_is_written_stops_it(note in "([-0-9.、:：,，()☐☒□ \\[\\]xYesNo\n\t有无否认胸痛]|\\PC){0,60}") {
+            let text = laid_out(&note).unwrap_or_else(|| note.clone());
+            super::super::phrases::clauses(&text.to_lowercase());
         }
     }
 
