@@ -102,6 +102,9 @@ pub async fn ready(
     if state.admission.is_draining() {
         return Err(Problem::unavailable("the server is shutting down"));
     }
+    if state.audit.check().is_err() {
+        return Err(Problem::unavailable("the audit cannot be written, and without it nothing is answered"));
+    }
     let classify = || match state.registry()?.is_empty() {
         true => Err(Problem::unavailable(
             "no model is served: the folder of model packages has none that could be loaded",

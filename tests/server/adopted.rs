@@ -156,7 +156,28 @@ async fn a_tagger_answers_with_names_where_they_stand() {
     assert!(found > 0);
     assert_eq!(together[4]["tokens"], 240);
     for (note, result) in notes.iter().zip(&together) {
-        assert_eq!(results(server, "/v1/notes/extract", &[note]).await[0], *result);
+        let alone = &results(server, "/v1/notes/extract", &[note]).await[0];
+        assert!(is_nearly(alone, result), "{alone}\n{result}");
+    }
+}
+
+/// Whether two answers are the same but for the last digits of their numbers: some kernels add in another order where a batch is
+/// larger.
+fn is_nearly(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| (one - other).abs() < 1e-5)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_nearly(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(name, value): (&String, &Value)| {
+                other.get(name).is_some_and(|other| is_nearly(value, other))
+            };
+            one.len() == other.len() && one.iter().all(same)
+        }
+        _ => one == other,
     }
 }
 

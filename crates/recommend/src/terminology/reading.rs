@@ -233,8 +233,12 @@ impl Terminology {
                 let words: Vec<&str> = tokens[at..at + n].iter().map(|token| token.text).collect();
                 // Whose lungs fail has no kidneys that do.
                 let name = words.join(" ");
-                let illness =
-                    || (name == "mg" && !drugs && !is_counted(tokens, at)).then(|| self.lookup("mg"))?;
+                let number = |at: usize| {
+                    tokens.get(at).is_some_and(|next| next.text.starts_with(|c: char| c.is_ascii_digit()))
+                };
+                // "Mg 1.8" is magnesium.
+                let is_illness = name == "mg" && !drugs && !is_counted(tokens, at) && !number(at + 1);
+                let illness = || is_illness.then(|| self.lookup("mg"))?;
                 let named = self.named_here(&name, drugs).or_else(|| Some((illness()?.to_vec(), false)));
                 let (names, drug) = named.filter(|_| !(failing && name == "arf"))?;
                 Some((n, names, drug))
